@@ -1,0 +1,108 @@
+"""What one update check led to. "No update" and "could not ask" are never the same value.
+
+Codes and messages are the service's own where it gave them (reference/service-behaviour.md sections 0.1 and 1.3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "NO_ZIP_URL",
+    "Blocked",
+    "Builtin",
+    "Failed",
+    "Limited",
+    "ManifestEntry",
+    "Outcome",
+    "PlanEnded",
+    "UpToDate",
+    "Update",
+]
+
+#: The service's way of saying "manifest only, there is no archive" (reference/service-behaviour.md section 1.6).
+NO_ZIP_URL = "https://404.capgo.app/no.zip"
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestEntry:
+    """One file of a delta update, as the service names it; nothing in it is trusted yet."""
+
+    file_name: str
+    file_hash: str
+    download_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Base of all outcomes: ``kind`` is one word for each class, ``code`` says which reason, ``message`` in prose."""
+
+    code: str = ""
+    message: str = ""
+    status: int = 0
+
+    @property
+    def kind(self) -> str:
+        """The class in one word: update, up_to_date, blocked, builtin, plan_ended, rate_limited or failed."""
+        return _KINDS[type(self)]
+
+
+@dataclass(frozen=True, slots=True)
+class Update(Outcome):
+    """The service offers a version. ``url`` is empty where there is no archive (manifest only)."""
+
+    version: str = ""
+    url: str = ""
+    session_key: str = ""
+    checksum: str = ""
+    manifest: tuple[ManifestEntry, ...] = ()
+    link: str = ""
+    comment: str = ""
+    breaking: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UpToDate(Outcome):
+    """The version that we reported is the one the channel wants."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked(Outcome):
+    """There is a version, and a rule of the channel keeps it from this device. ``version`` may be empty."""
+
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin(Outcome):
+    """The channel wants the version that ships inside the installer."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanEnded(Outcome):
+    """Unknown app, plan ended, over quota, or a failure of the service's database: they look alike on the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limited(Outcome):
+    """Too many requests. ``retry_at`` is a wall-clock time in epoch seconds, None where none was given."""
+
+    retry_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Outcome):
+    """No answer that could be used. ``retry_at`` as above where the reply carried a Retry-After (503)."""
+
+    retry_at: float | None = None
+
+
+_KINDS: dict[type[Outcome], str] = {
+    Update: "update",
+    UpToDate: "up_to_date",
+    Blocked: "blocked",
+    Builtin: "builtin",
+    PlanEnded: "plan_ended",
+    Limited: "rate_limited",
+    Failed: "failed",
+}
