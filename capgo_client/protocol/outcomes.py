@@ -68,9 +68,13 @@ class UpToDate(Outcome):
 
 @dataclass(frozen=True, slots=True)
 class Blocked(Outcome):
-    """There is a version, and a rule of the channel keeps it from this device. ``version`` may be empty."""
+    """There is a version, and a rule of the channel keeps it from this device. ``version`` may be empty.
+
+    ``breaking`` says that only a new installer (the store's, the shop's) brings this version.
+    """
 
     version: str = ""
+    breaking: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,12 @@ class Builtin(Outcome):
 
 @dataclass(frozen=True, slots=True)
 class PlanEnded(Outcome):
-    """Unknown app, plan ended, over quota, or a failure of the service's database: they look alike on the wire."""
+    """Unknown app, plan ended, over quota, or a failure of the service's database: they look alike on the wire.
+
+    ``retry_at`` as for Limited; the service itself never gives one here, a proxy in front of it may.
+    """
+
+    retry_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +101,23 @@ class Limited(Outcome):
 
 @dataclass(frozen=True, slots=True)
 class Failed(Outcome):
-    """No answer that could be used. ``retry_at`` as above where the reply carried a Retry-After (503)."""
+    """No answer that could be used. ``retry_at`` as above where the reply carried a Retry-After (503).
+
+    ``status`` is 0 where nothing was heard at all.
+    """
 
     retry_at: float | None = None
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request may soon be answered otherwise without a change at either end.
+
+        A 4xx blames the request, a refusal with 200 the channel's settings: asking again at once changes neither.
+        An answer that cannot be read (a captive portal), a server's fault and silence pass by themselves.
+        """
+        if 200 <= self.status < 300:  # noqa: PLR2004
+            return self.code == "parse_error"
+        return not 400 <= self.status < 500 or self.status in (408, 425, 429)  # noqa: PLR2004
 
 
 _KINDS: dict[type[Outcome], str] = {
