@@ -47,6 +47,7 @@ __all__ = [
     "StorageError",
     "TransferError",
     "UpdateRefused",
+    "error_of",
 ]
 
 
@@ -218,3 +219,19 @@ class ClosedError(CapgoError):
 
     code = "closed"
     hint = "build a new Updater"
+
+
+def error_of(code: str, message: str, *, status: int) -> CapgoError:
+    """The error for an outcome that is no answer: by its code where nothing was answered, else a ServiceError."""
+    kinds: dict[str, type[CapgoError]] = {
+        DeadlineExceeded.code: DeadlineExceeded,
+        NetworkError.code: NetworkError,
+        Cancelled.code: Cancelled,
+        ClosedError.code: ClosedError,
+        ReplyError.code: ReplyError,
+    }
+    if code in kinds:
+        return kinds[code](message, hint="")
+    if not status:
+        return NetworkError(message, code=code)
+    return ServiceError(message, status=status, code=code, retryable=status >= 500 or status == 429)  # noqa: PLR2004

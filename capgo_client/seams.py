@@ -11,6 +11,8 @@ import errno
 import os
 import time
 
+from capgo_client.platforms import system
+
 TYPE_CHECKING = False  # spelled out: importing typing costs the launch path several milliseconds
 if TYPE_CHECKING:
     import threading
@@ -84,7 +86,11 @@ class Files:
 
     def fsync(self, fd: int) -> None:
         """Bring one file, or one folder's list of names, to the platter."""
-        os.fsync(fd)
+        system.flush(fd)
+
+    def sync_filesystem(self, fd: int) -> bool:
+        """Bring everything on the file system of ``fd`` to the platter; False where the caller must fsync each file."""
+        return system.sync_filesystem(fd)
 
     def close(self, fd: int) -> None:
         """Give the descriptor back."""

@@ -1,1 +1,1 @@
-
+"""Bundles on disk: safe extraction, sealed records, the store, the state file, clean-up."""

@@ -1,1 +1,19 @@
+"""What differs from system to system: locks, flushing, where things live. One file each, chosen once.
 
+``system`` is the module for this machine. Each offers the same names; ``posix`` documents them.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if sys.platform == "win32":
+    from capgo_client.platforms import windows as system
+elif sys.platform in ("darwin", "ios"):
+    from capgo_client.platforms import apple as system
+elif sys.platform == "android" or hasattr(sys, "getandroidapilevel"):
+    from capgo_client.platforms import android as system
+else:
+    from capgo_client.platforms import linux as system  # type: ignore[no-redef]
+
+__all__ = ["system"]

@@ -1,1 +1,73 @@
+"""The test kit: a real service on loopback that behaves, and misbehaves, like Capgo's; bundles; clocks; disks.
 
+    from capgo_client.testing import Service, make_bundle
+
+    with Service() as service:
+        service.publish(make_bundle("1.1.0", {"main.py": "print('new')"}))
+        with service.fault("drip-body"):
+            ...  # start the app here: it opens within three seconds
+
+Under pytest the fixtures ``capgo_service``, ``capgo_bundle``, ``capgo_data_dir`` and ``capgo_updater`` are there
+without any import (see ``capgo_client.testing.pytest_plugin``). Each name below is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .bundles import BundleKeys, MadeBundle, make_bundle
+    from .cases import CASES, Case
+    from .clock import FakeClock
+    from .faults import FAULTS, ActiveFault, Fault
+    from .files import FaultyFiles, Stopped
+    from .peers import BlackHole, Peer, black_hole, hanging_proxy, refused_url, silent_peer, tls_stall
+    from .service import Service
+    from .wire import Reply, Request
+
+__all__ = [
+    "CASES",
+    "FAULTS",
+    "ActiveFault",
+    "BlackHole",
+    "BundleKeys",
+    "Case",
+    "FakeClock",
+    "Fault",
+    "FaultyFiles",
+    "MadeBundle",
+    "Peer",
+    "Reply",
+    "Request",
+    "Service",
+    "Stopped",
+    "black_hole",
+    "hanging_proxy",
+    "make_bundle",
+    "refused_url",
+    "silent_peer",
+    "tls_stall",
+]
+
+_HOMES = {
+    "bundles": ("BundleKeys", "MadeBundle", "make_bundle"),
+    "cases": ("CASES", "Case"),
+    "clock": ("FakeClock",),
+    "faults": ("FAULTS", "ActiveFault", "Fault"),
+    "files": ("FaultyFiles", "Stopped"),
+    "peers": ("BlackHole", "Peer", "black_hole", "hanging_proxy", "refused_url", "silent_peer", "tls_stall"),
+    "service": ("Service",),
+    "wire": ("Reply", "Request"),
+}
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,311 @@
+"""One update cycle: check → decide → fetch → verify → install → queue (the app, or ``start()``, applies)."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, replace
+
+from capgo_client.bundle import BUILTIN_ID
+from capgo_client.errors import CapgoError
+from capgo_client.events import Event
+from capgo_client.life import decide, schedule, verdicts
+from capgo_client.protocol.outcomes import Builtin, Failed, Limited, Outcome, PlanEnded, Update, UpToDate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from capgo_client.bundle import Bundle
+    from capgo_client.config import Config
+    from capgo_client.events import Emitter
+    from capgo_client.install.ledger import Ledger
+    from capgo_client.install.store import Store
+    from capgo_client.life.state import Install, State
+    from capgo_client.opening import Opening
+    from capgo_client.seams import Clock, Files
+    from capgo_client.service import Service
+    from capgo_client.worker import Order
+
+__all__ = ["Cycle", "Result", "Running"]
+
+#: The worker is nobody's hurry: so long it waits for the state lock (seconds).
+PATIENCE = 5.0
+#: The worker gives up this much before whoever waits for it, so that the reason is known by then (decision 2).
+HEAD_START = 0.05
+
+_log = logging.getLogger("capgo_client")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The bundle that this process runs, or is about to: what a check reports."""
+
+    bundle_id: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a cycle came to. ``action`` is one of nothing, queued, ready, refused, failed, skipped."""
+
+    action: str
+    message: str
+    code: str = ""
+    outcome: Outcome | None = None
+    bundle_id: str = ""
+
+
+class Cycle:
+    """Runs cycles, one at a time. Nothing that the world does raises out of ``run``."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        store: Store,
+        ledger: Ledger,
+        opening: Opening,
+        service: Service,
+        files: Files,
+        clock: Clock,
+        emitter: Emitter,
+        running: Callable[[], Running],
+        may_download: Callable[[Update], bool] | None,
+        identity_kept: Callable[[], bool],
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._ledger = ledger
+        self._opening = opening
+        self._service = service
+        self._files = files
+        self._clock = clock
+        self._emitter = emitter
+        self._running = running
+        self._may_download = may_download
+        self._identity_kept = identity_kept
+        self._stopped = False
+
+    def run(self, order: Order) -> Result:
+        """Do what ``order`` asks for; sets its events as it goes."""
+        try:
+            result = self._run(order)
+        except CapgoError as exc:
+            result = Result("failed", str(exc), code=exc.code)
+        level = logging.DEBUG if result.action == "skipped" or self._stopped else logging.INFO
+        _log.log(level, "update check: %s: %s", result.action, result.message)
+        return result
+
+    def cancel(self) -> None:
+        """End what runs, at the next step at the latest."""
+        self._stopped = True
+        self._service.close()
+
+    def should_stop(self) -> bool:
+        """Whether ``cancel()`` was called."""
+        return self._stopped
+
+    def _run(self, order: Order) -> Result:
+        now = self._clock.wall()
+        planned = self._ledger.load().state.schedule
+        if not order.check:
+            return Result("skipped", "update checks are off", code="disabled")
+        if not schedule.may_ask(planned, now, launch=order.launch or order.by_app):
+            return Result(
+                "skipped", f"the service asked to wait until {_when(planned.retry_after)}", code="retry_after"
+            )
+        if not self._identity_kept():
+            return Result("skipped", "the device id cannot be kept, so each check would count as a new device", "no_id")
+        running = self._running()
+        outcome = self._check(order, running)
+        self._note(outcome)
+        order.checked.set()
+        self._tell(outcome, running)
+        result = self._act(outcome, running, order)
+        self._finish(result, order)
+        return replace(result, outcome=outcome)
+
+    def _check(self, order: Order, running: Running) -> Outcome:
+        from capgo_client.net.deadline import Scope
+
+        spent = self._clock.monotonic() - order.began if order.direct else 0.0
+        scope = Scope(max(self._config.response_timeout - HEAD_START - spent, 0.01))
+        order.cancel_check = scope.cancel
+        return self._service.check(version_name=running.version, scope=scope, now=self._clock.wall())
+
+    def _note(self, outcome: Outcome) -> None:
+        """Remember what was answered, for the back-off and for explain()."""
+        retry_at = outcome.retry_at if isinstance(outcome, (Limited, Failed, PlanEnded)) else None
+        if self._stopped:
+            return  # closing is no news of the service
+
+        def step(state: State) -> State:
+            told = schedule.asked(
+                state.schedule,
+                outcome.kind,
+                code=outcome.code,
+                retry_at=retry_at,
+                now=self._clock.wall(),
+                jitter=_jitter(),
+            )
+            return replace(state, schedule=told)
+
+        self._ledger.change(step, patience=PATIENCE)
+
+    def _tell(self, outcome: Outcome, running: Running) -> None:
+        if isinstance(outcome, Update):
+            return
+        event = Event(
+            "update_check_result",
+            bundle=self._bundle(running.bundle_id),
+            kind=outcome.kind,
+            error=outcome.code,
+            message=outcome.message,
+        )
+        self._emitter.emit(event)
+
+    def _act(self, outcome: Outcome, running: Running, order: Order) -> Result:
+        if isinstance(outcome, Update):
+            return self._on_update(outcome, running, order)
+        if isinstance(outcome, Builtin):
+            return self._on_builtin(order)
+        if isinstance(outcome, UpToDate):
+            self._withdraw(running)
+        if isinstance(outcome, Failed):
+            self._emitter.emit(Event("download_failed", version=running.version, error=outcome.code))
+        self._emitter.emit(Event("no_need_update", bundle=self._bundle(running.bundle_id)))
+        failed = outcome.kind in ("failed", "plan_ended", "rate_limited")
+        return Result("failed" if failed else "nothing", f"{outcome.kind}: {outcome.message}", code=outcome.code)
+
+    def _withdraw(self, running: Running) -> None:
+        """What the service queued here earlier, and no longer wants, is not opened; what the app queued is."""
+
+        def step(state: State) -> State:
+            queued = state.install(state.next)
+            if queued is None or state.next_by_app or queued.version == running.version:
+                return state
+            _log.info("%s was queued, and the channel went back to %s", queued.version, running.version)
+            return decide.unqueued(state)
+
+        self._ledger.change(step, patience=PATIENCE)
+
+    def _on_builtin(self, order: Order) -> Result:
+        state = self._ledger.load().state
+        decision = decide.on_builtin(state, allow_downgrade=self._config.allow_downgrade)
+        if decision.action == decide.ALREADY_HERE:
+            return self._arrived(BUILTIN_ID, "the builtin", order)
+        return Result(_WORD[decision.action], decision.message, code=decision.code)
+
+    def _on_update(self, update: Update, running: Running, order: Order) -> Result:
+        decision = decide.on_update(
+            self._ledger.load().state,
+            update,
+            running_version=running.version,
+            builtin_version=self._config.version,
+            allow_downgrade=self._config.allow_downgrade,
+            now=self._clock.wall(),
+        )
+        if decision.action == decide.ALREADY_HERE and self._store.fault(decision.bundle_id, entry=self._config.entry):
+            decision = decide.Decision(decide.FETCH, message=f"{update.version} is damaged on disk")
+        if decision.action == decide.ALREADY_HERE:
+            return self._arrived(decision.bundle_id, update.version, order)
+        if decision.action == decide.FETCH:
+            return self._fetch(update, order)
+        self._emitter.emit(Event("no_need_update", bundle=self._bundle(running.bundle_id), message=decision.message))
+        return Result(_WORD[decision.action], decision.message, code=decision.code)
+
+    def _fetch(self, update: Update, order: Order) -> Result:
+        if not self._consents(update):
+            return Result("refused", f"the app said no to downloading {update.version} now", code="not_now")
+        try:
+            install = self.bring(update, by_app=False)
+        except CapgoError as exc:
+            self._emitter.emit(Event("download_failed", version=update.version, error=exc.code, message=exc.message))
+            self._back_off()
+            return Result("failed", f"{update.version}: {exc}", code=exc.code)
+        return self._arrived(install.id, install.version, order)
+
+    def _back_off(self) -> None:
+        if self._stopped:
+            return
+        now = self._clock.wall()
+        self._ledger.change(
+            lambda state: replace(state, schedule=schedule.stumbled(state.schedule, now=now, jitter=_jitter())),
+            patience=PATIENCE,
+        )
+
+    def _consents(self, update: Update) -> bool:
+        if self._may_download is None:
+            return True
+        try:
+            return bool(self._may_download(update))
+        except Exception:
+            _log.exception("may_download raised; the download waits for another time")
+            return False
+
+    def bring(self, update: Update, *, by_app: bool, seconds: float | None = None, patience: float = 0.0) -> Install:
+        """Fetch and install ``update`` and write it down; nothing is queued. Raises CapgoError."""
+        from capgo_client.arrival import STEP_TIMEOUT, Arrival, Unfit
+        from capgo_client.net.deadline import Scope
+        from capgo_client.progress import Progress
+
+        scope = Scope(seconds, step=STEP_TIMEOUT)
+        arrival = Arrival(self._config, store=self._store, service=self._service, files=self._files, clock=self._clock)
+        progress = Progress(self._emitter, version=update.version)
+        try:
+            install = arrival.bring(
+                update, scope=scope, progress=progress, should_stop=self.should_stop, patience=patience
+            )
+        except Unfit as exc:
+            self._condemn(update)
+            raise exc.cause from exc
+        install = replace(install, by_app=by_app)
+        self._ledger.change(lambda state: state.with_install(install), patience=PATIENCE)
+        bundle = self._opening.bundle_of(install)
+        progress.finished(bundle)
+        self._emitter.emit(Event("update_available", bundle=bundle, version=install.version))
+        return install
+
+    def _condemn(self, update: Update) -> None:
+        """It is intact and cannot be installed here: fetching it at every start would never help."""
+        now = self._clock.wall()
+        self._ledger.change(
+            lambda state: verdicts.condemned(
+                state, version=update.version, checksum=update.checksum, hard=True, now=now
+            ),
+            patience=PATIENCE,
+        )
+
+    def _arrived(self, bundle_id: str, version: str, order: Order) -> Result:
+        """A sound version is on disk: queue it where the mode does so."""
+        if not self._config.queues:
+            return Result("ready", f"{version} is on disk; the app decides when to use it", bundle_id=bundle_id)
+        state = self._ledger.change(lambda state: decide.queued(state, bundle_id, by_app=False), patience=PATIENCE)
+        if state.next == bundle_id and not order.direct:
+            self._emitter.emit(Event("set_next", bundle=self._opening.bundle(state, bundle_id), version=version))
+        return Result("queued", f"{version} opens at the next start", bundle_id=bundle_id)
+
+    def _finish(self, result: Result, order: Order) -> None:
+        """A cycle in the background that went well lets direct launches wait again."""
+        if order.foreground or result.action == "failed":
+            return
+        self._ledger.change(
+            lambda state: replace(state, schedule=replace(state.schedule, hold=False)), patience=PATIENCE
+        )
+
+    def _bundle(self, bundle_id: str) -> Bundle:
+        return self._opening.bundle(self._ledger.load().state, bundle_id)
+
+
+_WORD = {decide.NO_NEED: "nothing", decide.REFUSE: "refused"}
+
+
+def _jitter() -> float:
+    return int.from_bytes(os.urandom(4), "big") / 2**32
+
+
+def _when(epoch: float) -> str:
+    import time
+
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(epoch))

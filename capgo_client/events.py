@@ -1,0 +1,131 @@
+"""What the app can listen to, and how it is told.
+
+Names are the plugin's in snake_case (reference/plugin-behaviour.md section 4.2). A callback never runs under a lock of
+ours; it runs where ``dispatch`` puts it (Kivy's Clock, Qt, an asyncio loop), else on a thread of ours (decision 12).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from capgo_client.bundle import Bundle
+
+    Callback = Callable[["Event"], object]
+    Dispatch = Callable[[Callable[[], None]], object]
+
+__all__ = ["EVENT_NAMES", "Emitter", "Event"]
+
+EVENT_NAMES = (
+    "app_ready",
+    "download",
+    "download_complete",
+    "download_failed",
+    "no_need_update",
+    "set",
+    "set_next",
+    "update_available",
+    "update_check_result",
+    "update_failed",
+)
+
+_log = logging.getLogger("capgo_client.events")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened. ``percent`` counts 0 - 100; fields that an event does not use keep their default.
+
+    ``kind`` and ``error`` are an outcome's kind and code, ``message`` is prose for a person.
+    """
+
+    name: str
+    bundle: Bundle | None = None
+    version: str = ""
+    percent: int = 0
+    kind: str = ""
+    error: str = ""
+    message: str = ""
+
+
+class Emitter:
+    """Keeps the subscriptions and delivers in order; a callback that raises is logged and harms nobody."""
+
+    def __init__(self, dispatch: Dispatch | None = None) -> None:
+        self._dispatch = dispatch
+        self._lock = threading.Lock()
+        self._callbacks: dict[str, list[Callback]] = {name: [] for name in EVENT_NAMES}
+        self._waiting: deque[tuple[Callback, Event]] = deque()
+        self._news = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def subscribe(self, name: str, callback: Callback) -> Callable[[], None]:
+        """Call ``callback`` with each event of that name; returns what ends it. Raises ValueError for unknown names."""
+        if name not in self._callbacks:
+            raise ValueError(f"there is no event {name!r}; there are {', '.join(EVENT_NAMES)}")
+        with self._lock:
+            self._callbacks[name].append(callback)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                if callback in self._callbacks[name]:
+                    self._callbacks[name].remove(callback)
+
+        return unsubscribe
+
+    def emit(self, event: Event) -> None:
+        """Have ``event`` delivered; returns at once."""
+        with self._lock:
+            callbacks = tuple(self._callbacks[event.name])
+            if self._closed or not callbacks:
+                return
+            self._waiting.extend((callback, event) for callback in callbacks)
+            if self._dispatch is None and self._thread is None:
+                self._thread = threading.Thread(target=self._deliver_for_ever, name="capgo-events", daemon=True)
+                self._thread.start()
+        if self._dispatch is None:
+            self._news.set()
+        else:
+            self._hand_over(self._dispatch)
+
+    def _hand_over(self, dispatch: Dispatch) -> None:
+        try:
+            dispatch(self._deliver)
+        except Exception:
+            _log.exception("dispatch raised; the event is delivered with the next one")
+
+    def _deliver(self) -> None:
+        while True:
+            try:
+                callback, event = self._waiting.popleft()
+            except IndexError:
+                return
+            try:
+                callback(event)
+            except Exception:
+                _log.exception("a callback for %s raised", event.name)
+
+    def _deliver_for_ever(self) -> None:
+        while not self._closed:
+            self._news.wait()
+            self._news.clear()
+            self._deliver()
+
+    def close(self) -> None:
+        """Deliver nothing more; the thread ends by itself."""
+        with self._lock:
+            self._closed = True
+            self._waiting.clear()
+        self._news.set()
+
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The delivering thread, where there is one."""
+        return self._thread

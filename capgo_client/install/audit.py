@@ -1,0 +1,102 @@
+"""The full verify of an install: every file hashed, nothing missing, nothing extra (promise P3)."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+
+from capgo_client.errors import Cancelled
+from capgo_client.install.seal import SealError, read_list, read_seal
+from capgo_client.install.store import APP
+from capgo_client.install.trees import remove_tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from capgo_client.install.record import FileRecord
+    from capgo_client.seams import Files
+
+__all__ = ["audit"]
+
+_CHUNK = 1 << 18
+#: What Python itself writes beside a module that it imports; removed, never held against the bundle.
+_BYTE_CODE = "__pycache__"
+
+
+def audit(folder: Path, *, files: Files, should_stop: Callable[[], bool]) -> tuple[str, ...]:
+    """What is wrong with the install in ``folder``, one sentence each; empty when it is as it was sealed.
+
+    Byte code that a start wrote is removed. Raises Cancelled.
+    """
+    try:
+        records = read_list(folder, read_seal(folder, files=files), files=files)
+    except SealError as exc:
+        return (str(exc),)
+    problems: list[str] = []
+    expected = {record.path: record for record in records}
+    for path in _files_below(folder / APP, "", problems, files=files):
+        record = expected.pop(path, None)
+        if should_stop():
+            raise Cancelled("the verify was stopped")
+        fault = f"{path} does not belong" if record is None else _fault(folder / APP / path, record, files=files)
+        if fault:
+            problems.append(fault)
+    problems.extend(f"{path} is missing" for path in sorted(expected))
+    return tuple(problems)
+
+
+def _files_below(folder: Path, prefix: str, problems: list[str], *, files: Files) -> list[str]:
+    found: list[str] = []
+    try:
+        entries = sorted(files.scan(folder), key=lambda entry: entry.name)
+    except OSError as exc:
+        problems.append(f"{prefix or 'the folder'} cannot be read: {exc.strerror}")
+        return found
+    for entry in entries:
+        path = folder / entry.name
+        if not entry.is_dir(follow_symlinks=False):
+            found.append(prefix + entry.name)
+        elif entry.name != _BYTE_CODE:
+            found.extend(_files_below(path, f"{prefix}{entry.name}/", problems, files=files))
+        else:
+            _drop_byte_code(path, files=files)
+    return found
+
+
+def _drop_byte_code(folder: Path, *, files: Files) -> None:
+    parent = folder.parent
+    try:
+        mode = stat.S_IMODE(files.lstat(parent).st_mode)
+        files.chmod(parent, 0o700)
+        try:
+            remove_tree(folder, files=files)
+        finally:
+            files.chmod(parent, mode)
+    except OSError:
+        return  # it does no harm where it is
+
+
+def _fault(path: Path, record: FileRecord, *, files: Files) -> str:
+    try:
+        if not stat.S_ISREG(files.lstat(path).st_mode):
+            return f"{record.path} is not a plain file"
+        size, digest = _digest(path, files=files)
+    except OSError as exc:
+        return f"{record.path} cannot be read: {exc.strerror}"
+    if size != record.size:
+        return f"{record.path} has {size} bytes instead of {record.size}"
+    return "" if digest == record.sha256 else f"{record.path} was changed"
+
+
+def _digest(path: Path, *, files: Files) -> tuple[int, str]:
+    digest, size = hashlib.sha256(), 0
+    fd = files.open_read(path)
+    try:
+        while chunk := files.read(fd, _CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    finally:
+        files.close(fd)
+    return size, digest.hexdigest()

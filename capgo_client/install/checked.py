@@ -1,0 +1,68 @@
+"""Small documents that notice damage: a CRC-32 in front of one line of JSON.
+
+It guards against torn writes and rotten disks, not against an attacker, who could write a new sum as well.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from capgo_client.seams import Files
+
+__all__ = ["DamagedError", "pack", "read", "sync_folder", "unpack", "write_synced"]
+
+
+class DamagedError(ValueError):
+    """The document is torn, altered, or was never one of ours."""
+
+
+def pack(document: object) -> bytes:
+    """The document as bytes: eight hex digits, a space, the JSON, a newline."""
+    text = json.dumps(document, ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return b"%08x %b\n" % (zlib.crc32(text), text)
+
+
+def unpack(data: bytes) -> object:
+    """The document out of its bytes; raises DamagedError when a single bit of them is not as it was."""
+    head, space, rest = data[:8], data[8:9], data[9:]
+    if space != b" " or not rest.endswith(b"\n") or head != b"%08x" % zlib.crc32(rest[:-1]):
+        raise DamagedError("the check sum does not match")
+    try:
+        document: object = json.loads(rest)
+    except (ValueError, RecursionError) as exc:
+        raise DamagedError("the check sum matches, the JSON does not parse") from exc
+    return document
+
+
+def read(path: Path, *, files: Files, limit: int) -> object:
+    """The document in a file of at most ``limit`` bytes; raises OSError or DamagedError."""
+    return unpack(files.read_bytes(path, limit))
+
+
+def write_synced(path: Path, data: bytes, *, files: Files) -> None:
+    """Write a new file and bring it to the platter. A leftover of that name, from a start that was killed, goes."""
+    if files.exists(path):
+        files.unlink(path)
+    fd = files.open_new(path)
+    try:
+        files.write_all(fd, data)
+        files.fsync(fd)
+    finally:
+        files.close(fd)
+
+
+def sync_folder(path: Path, *, files: Files) -> None:
+    """Bring a folder's list of names to the platter, where the system lets a folder be opened (Windows does not)."""
+    try:
+        fd = files.open_folder(path)
+    except PermissionError:
+        return
+    try:
+        files.fsync(fd)
+    finally:
+        files.close(fd)

@@ -1,0 +1,176 @@
+"""Unpacks an archive into an empty folder and tells what it wrote. Nothing outside that folder is touched.
+
+The directory is judged whole before the first byte is written (``archive.read_directory``); what it declared is then
+counted again while unpacking. Memory stays flat: steps of 128 KiB. Nothing is flushed here; the store does that once.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import zlib
+from typing import TYPE_CHECKING
+
+from capgo_client.errors import ArchiveError, Cancelled
+from capgo_client.install.archive import DEFLATED, read_directory
+from capgo_client.install.record import FileRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from capgo_client.install.archive import Entry, Limits
+    from capgo_client.seams import Files
+
+__all__ = ["extract"]
+
+_STEP = 128 * 1024
+#: What a file system says of a name that it cannot keep, and what that is called here.
+_NAME_TROUBLE = {
+    errno.EEXIST: ("name_collision", "this file system takes it for another name of the bundle"),
+    errno.ENAMETOOLONG: ("name_too_long", "it is too long for this file system"),
+    errno.EILSEQ: ("name_not_utf8", "this file system cannot write it"),
+    errno.EINVAL: ("name_character", "this file system does not allow it"),
+}
+
+
+def extract(
+    archive: Path, target: Path, *, files: Files, limits: Limits, should_stop: Callable[[], bool]
+) -> tuple[FileRecord, ...]:
+    """Unpack ``archive`` into ``target``, an existing empty folder; return its files sorted by path.
+
+    On an error what was written so far stays for the caller to remove. A folder at the top is kept as it is.
+
+    Raises:
+        ArchiveError: those of ``read_directory``, ``crc_fail``, ``size_mismatch``, ``unzip_fail`` (deflate data that
+            cannot be read, ends early or goes on after its end), ``archive_truncated``, names this system cannot keep.
+        Cancelled: ``should_stop`` said so.
+        OSError: the disk.
+    """
+    fd = files.open_read(archive)
+    try:
+        entries = read_directory(fd, files.fstat(fd).st_size, files=files, limits=limits)
+        return _Unpacking(fd=fd, target=target, files=files, should_stop=should_stop).run(entries)
+    finally:
+        files.close(fd)
+
+
+class _Unpacking:
+    """One run: the open archive, the folder, and the folders made so far."""
+
+    def __init__(self, *, fd: int, target: Path, files: Files, should_stop: Callable[[], bool]) -> None:
+        self._fd = fd
+        self._target = target
+        self._files = files
+        self._should_stop = should_stop
+        self._folders: dict[tuple[str, ...], Path] = {(): target}
+
+    def run(self, entries: tuple[Entry, ...]) -> tuple[FileRecord, ...]:
+        """Every entry; the records of the files, sorted."""
+        records = []
+        for entry in entries:
+            self._stop_if_told()
+            if entry.is_folder:
+                self._folder(entry.parts)
+            else:
+                records.append(self._file(entry))
+        return tuple(sorted(records))
+
+    def _stop_if_told(self) -> None:
+        if self._should_stop():
+            raise Cancelled("the installation was ended from this side")
+
+    def _folder(self, parts: tuple[str, ...]) -> Path:
+        """The folder of these parts, made with its parents when it is not there."""
+        known = self._folders.get(parts)
+        if known is not None:
+            return known
+        path = self._folder(parts[:-1]) / parts[-1]
+        try:
+            self._files.mkdir(path, 0o700)
+        except (OSError, UnicodeEncodeError) as exc:
+            _translate(exc, parts)
+            raise
+        self._folders[parts] = path
+        return path
+
+    def _file(self, entry: Entry) -> FileRecord:
+        path = self._folder(entry.parts[:-1]) / entry.parts[-1]
+        try:
+            fd = self._files.open_new(path, 0o700 if entry.is_executable else 0o600)
+        except (OSError, UnicodeEncodeError) as exc:
+            _translate(exc, entry.parts)
+            raise
+        try:
+            return self._fill(fd, entry)
+        finally:
+            self._files.close(fd)
+
+    def _fill(self, fd: int, entry: Entry) -> FileRecord:
+        """Write the content: size, CRC-32 and SHA-256 are taken of the very bytes that go to the disk."""
+        digest, crc, size = hashlib.sha256(), 0, 0
+        packed = self._packed(entry)
+        for piece in _inflate(packed, entry) if entry.method == DEFLATED else packed:
+            size += len(piece)
+            if size > entry.size:
+                raise _wrong(entry, "size_mismatch", "holds more than it declares")
+            crc = zlib.crc32(piece, crc)
+            digest.update(piece)
+            self._files.write_all(fd, piece)
+        if size != entry.size:
+            raise _wrong(entry, "size_mismatch", "holds less than it declares")
+        if crc != entry.crc:
+            raise _wrong(entry, "crc_fail", "does not have its CRC-32")
+        return FileRecord(path=entry.path, size=size, sha256=digest.hexdigest())
+
+    def _packed(self, entry: Entry) -> Iterator[bytes]:
+        """The entry's bytes as they stand in the archive."""
+        place, end = entry.data_offset, entry.data_offset + entry.packed
+        while place < end:
+            chunk = self._files.pread(self._fd, min(_STEP, end - place), place)
+            if not chunk:
+                raise _wrong(entry, "archive_truncated", "runs over the end of the archive")
+            place += len(chunk)
+            yield chunk
+            if place < end:
+                self._stop_if_told()
+
+
+def _inflate(packed: Iterator[bytes], entry: Entry) -> Iterator[bytes]:
+    """Undo deflate in steps; the stream must end exactly where the entry's bytes end."""
+    engine = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        for chunk in packed:
+            rest = chunk
+            while rest and not engine.eof:
+                yield engine.decompress(rest, _STEP)
+                rest = engine.unconsumed_tail
+            if engine.unused_data or rest:
+                raise _wrong(entry, "unzip_fail", "has bytes after the end of its deflate data")
+        # The output limit may have left some in the engine although all input is taken.
+        while not engine.eof and (piece := engine.decompress(b"", _STEP)):
+            yield piece
+    except zlib.error as exc:
+        raise _wrong(entry, "unzip_fail", "has damaged deflate data") from exc
+    if not engine.eof:
+        raise _wrong(entry, "unzip_fail", "has deflate data that ends too early")
+
+
+def _wrong(entry: Entry, code: str, what: str) -> ArchiveError:
+    return ArchiveError(
+        f"the archive's file {entry.path[:80]!a} {what}",
+        code=code,
+        hint="pack it anew with `npx @capgo/cli bundle zip`",
+    )
+
+
+def _translate(exc: OSError | UnicodeEncodeError, parts: tuple[str, ...]) -> None:
+    """Raise what a system's refusal of a *name* means; return for what is the disk's trouble."""
+    number = exc.errno if isinstance(exc, OSError) else errno.EILSEQ
+    if number in _NAME_TROUBLE:
+        code, why = _NAME_TROUBLE[number]
+        raise ArchiveError(
+            f"the file name {'/'.join(parts)[:80]!a} cannot be kept here: {why}",
+            code=code,
+            hint="rename the file and pack anew",
+        ) from exc

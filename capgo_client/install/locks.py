@@ -1,0 +1,97 @@
+"""Locks between processes. Each is a file of its own that is never written, only locked.
+
+``state`` is held for one read and write of the document, ``install`` for as long as a bundle is being made,
+``primary`` by the one process that may confirm and condemn, and a lease (shared) by each that runs from an install.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+
+from capgo_client.errors import StorageError
+from capgo_client.platforms import system
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from capgo_client.seams import Files
+
+__all__ = ["FileLock", "install_lock"]
+
+#: Pause between two looks at a lock that is taken (seconds).
+_POLL = 0.005
+
+
+class FileLock:
+    """A lock on a file; ``shared`` ones tolerate each other. Released by the system when the process ends."""
+
+    def __init__(self, path: Path, *, files: Files, shared: bool = False) -> None:
+        self._path = path
+        self._files = files
+        self._shared = shared
+        self._fd: int | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether this object holds the lock."""
+        return self._fd is not None
+
+    def acquire(self, *, patience: float = 0.0) -> bool:
+        """Take the lock within ``patience`` seconds; say whether it is ours. Raises OSError (read-only disk, …).
+
+        A shared lock is taken on a file that must exist: a lease on what is gone would be worth nothing.
+        """
+        fd = self._files.open_read(self._path) if self._shared else self._files.open_update(self._path)
+        taken = False
+        try:
+            taken = self._wait_for(fd, patience)
+        finally:
+            if not taken:
+                self._files.close(fd)
+        if taken:
+            self._fd = fd
+        return taken
+
+    def _wait_for(self, fd: int, patience: float) -> bool:
+        # Counted in real time whatever clock is injected: the other holder is a real process.
+        never = threading.Event()
+        for _ in range(round(patience / _POLL)):
+            if system.try_lock(fd, shared=self._shared):
+                return True
+            never.wait(_POLL)
+        return system.try_lock(fd, shared=self._shared)
+
+    def release(self) -> None:
+        """Give the lock back; nothing happens when it is not held."""
+        fd, self._fd = self._fd, None
+        if fd is None:
+            return
+        try:
+            system.unlock(fd)
+        finally:
+            self._files.close(fd)
+
+    def abandon(self) -> None:
+        """Forget the lock in a forked child: close this copy of the handle, leave the parent's lock alone."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            self._files.close(fd)
+
+
+@contextmanager
+def install_lock(folder: Path, *, files: Files, patience: float) -> Iterator[None]:
+    """Hold the lock of who makes or removes installs. Raises StorageError ``install_busy`` or ``state_unwritable``."""
+    lock = FileLock(folder / "install.lock", files=files)
+    try:
+        free = lock.acquire(patience=patience)
+    except OSError as exc:
+        raise StorageError(f"the data directory cannot be written: {exc.strerror}", code="state_unwritable") from exc
+    if not free:
+        raise StorageError("another process of this app is installing an update", code="install_busy")
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,69 @@
+"""A state out of the sealed records, for when both generations of the state file are lost (decision 5).
+
+Only installs that had confirmed themselves come back: of the others nobody knows any more whether they ever worked.
+What was held against bad versions is lost with the state; they may be tried once more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from capgo_client.bundle import BUILTIN_ID, BundleStatus
+from capgo_client.life import verdicts
+from capgo_client.life.state import Install, State
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from capgo_client.install.seal import Seal
+    from capgo_client.install.store import Store
+
+__all__ = ["adopted", "install_of", "rebuilt"]
+
+
+def install_of(seal: Seal) -> Install:
+    """What the state remembers of a newly sealed install."""
+    return Install(
+        id=seal.id,
+        version=seal.version,
+        checksum=seal.checksum,
+        installed_at=seal.sealed_at,
+        link=seal.link,
+        comment=seal.comment,
+    )
+
+
+def rebuilt(store: Store) -> State | None:
+    """The state that the installs on disk tell of; None where none of them had confirmed itself."""
+    known: list[tuple[float, Seal]] = []
+    for seal in store.sealed():
+        confirmed_at = store.confirmed_at(seal.id)
+        if confirmed_at is not None:
+            known.append((confirmed_at, seal))
+    if not known:
+        return None
+    known.sort(key=lambda pair: (pair[0], pair[1].sealed_at), reverse=True)
+    newest = known[0][1]
+    state = State(native_version=newest.native_version, current=newest.id, fallback=newest.id)
+    for _, seal in known:
+        state = state.with_install(replace(install_of(seal), status=BundleStatus.SUCCESS))
+        state = replace(state, newest_confirmed=verdicts.newest(state.newest_confirmed, seal.version))
+    return replace(state, previous=known[1][1].id if len(known) > 1 else BUILTIN_ID)
+
+
+def adopted(state: State, store: Store) -> State:
+    """Take in installs that a killed start published but did not write down; they are whole, they were sealed."""
+    for bundle_id in store.ids():
+        if state.install(bundle_id) is None:
+            state = _adopt(state, store, bundle_id)
+    return state
+
+
+def _adopt(state: State, store: Store, bundle_id: str) -> State:
+    from capgo_client.install.seal import SealError
+
+    try:
+        seal = store.seal(bundle_id)
+    except SealError:
+        return state
+    # Of another installer's time it is no use: the state forgot it on purpose.
+    return state.with_install(install_of(seal)) if seal.native_version == state.native_version else state

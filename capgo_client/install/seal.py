@@ -1,0 +1,90 @@
+"""The sealed record of an install: what it is, and every file of it with size and SHA-256.
+
+It stands beside the files, not among them, in two parts: ``seal.json`` is small and read on every start, ``files.json``
+holds the list and is read only by a full verify. The seal carries the list's SHA-256, so neither can change alone.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from capgo_client.install import checked
+from capgo_client.install.record import FileRecord
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from capgo_client.seams import Files
+
+__all__ = ["FILES_NAME", "SEAL_NAME", "SEAL_SCHEMA", "Seal", "SealError", "file_list", "read_list", "read_seal"]
+
+SEAL_NAME = "seal.json"
+FILES_NAME = "files.json"
+SEAL_SCHEMA = 1
+_SEAL_LIMIT = 64 << 10
+_LIST_LIMIT = 64 << 20
+
+
+class SealError(ValueError):
+    """The sealed record is missing, damaged, or of a newer library."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """The small part. ``native_version`` is the installer's version at that time, ``sealed_at`` epoch seconds."""
+
+    id: str
+    version: str
+    checksum: str
+    native_version: str
+    sealed_at: float
+    file_count: int
+    total_bytes: int
+    list_sha256: str
+    link: str = ""
+    comment: str = ""
+
+    def packed(self) -> bytes:
+        """The seal as the bytes of its file."""
+        return checked.pack({"schema": SEAL_SCHEMA, **asdict(self)})
+
+
+def file_list(records: Sequence[FileRecord]) -> tuple[bytes, str]:
+    """The bytes of ``files.json`` and their SHA-256."""
+    rows = [[record.path, record.size, record.sha256] for record in records]
+    data = json.dumps(rows, ensure_ascii=True, separators=(",", ":")).encode("ascii")
+    return data, _sha256(data)
+
+
+def _sha256(data: bytes) -> str:
+    import hashlib  # only installing and the full verify come here, and every launch imports this module
+
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_seal(folder: Path, *, files: Files) -> Seal:
+    """The seal of the install in ``folder``; raises SealError, whatever is wrong with it."""
+    try:
+        document = checked.read(folder / SEAL_NAME, files=files, limit=_SEAL_LIMIT)
+        if not isinstance(document, dict) or document.pop("schema", None) != SEAL_SCHEMA:
+            raise SealError("the seal is of another library version")
+        seal = Seal(**document)
+    except (OSError, checked.DamagedError, TypeError) as exc:
+        raise SealError(f"the seal cannot be read: {exc}") from exc
+    if seal.id != folder.name or not all(isinstance(t, str) for t in (seal.version, seal.checksum, seal.list_sha256)):
+        raise SealError("the seal belongs to another install")
+    return seal
+
+
+def read_list(folder: Path, seal: Seal, *, files: Files) -> tuple[FileRecord, ...]:
+    """The list that ``seal`` vouches for; raises SealError."""
+    try:
+        data = files.read_bytes(folder / FILES_NAME, _LIST_LIMIT)
+        if _sha256(data) != seal.list_sha256:
+            raise SealError("the list of files is not the one that was sealed")
+        return tuple(FileRecord(path, size, sha256) for path, size, sha256 in json.loads(data))
+    except (OSError, ValueError, TypeError) as exc:
+        raise SealError(f"the list of files cannot be read: {exc}") from exc

@@ -1,0 +1,200 @@
+"""The folder of installs: where each lives, whether it is sound, who uses it, and how it goes.
+
+::
+
+    installs/<id>/app/        the bundle's files, read-only
+                  seal.json   what it is            (install/seal.py)
+                  files.json  every file of it
+                  lease       locked, shared, by every process that runs from it
+                  confirmed   present once it said "ready"
+    staging/<id>/             one that is being made; becomes installs/<id> by one rename
+    trash/                    what is being removed; nothing in it is ever opened
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+
+from capgo_client.install import checked
+from capgo_client.install.locks import FileLock
+from capgo_client.install.seal import SEAL_NAME, Seal, SealError, read_seal
+from capgo_client.install.trees import remove_tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from capgo_client.seams import Files
+
+__all__ = ["APP", "LEASE", "Store", "new_id"]
+
+APP = "app"
+LEASE = "lease"
+_CONFIRMED = "confirmed"
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+_log = logging.getLogger("capgo_client.install")
+
+
+def new_id() -> str:
+    """A fresh id of ten letters and digits, as Capgo's (reference/plugin-behaviour.md, vocabulary)."""
+    return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in os.urandom(10))
+
+
+class Store:
+    """What is on disk below ``folder``. It knows nothing of which install is wanted."""
+
+    def __init__(self, folder: Path, *, files: Files) -> None:
+        self.folder = folder
+        self.installs = folder / "installs"
+        self.staging = folder / "staging"
+        self.trash = folder / "trash"
+        self.downloads = folder / "downloads"
+        self._files = files
+
+    def prepare(self) -> None:
+        """Make the folders that are missing, private to the user. Raises OSError where that cannot be."""
+        self._make_private(self.folder)
+        for folder in (self.installs, self.staging, self.trash, self.downloads):
+            if not self._files.exists(folder):
+                self._files.mkdir(folder)
+
+    def _make_private(self, folder: Path) -> None:
+        if self._files.exists(folder):
+            return
+        self._make_private(folder.parent)
+        try:
+            self._files.mkdir(folder)
+        except FileExistsError:
+            return  # another process of this app was quicker
+
+    def app_path(self, bundle_id: str) -> Path:
+        """The folder that the app opens."""
+        return self.installs / bundle_id / APP
+
+    def seal(self, bundle_id: str) -> Seal:
+        """The sealed record of an install; raises SealError."""
+        return read_seal(self.installs / bundle_id, files=self._files)
+
+    def fault(self, bundle_id: str, *, entry: str) -> str:
+        """What is wrong with an install at a glance, empty when nothing is; costs the same for any bundle's size."""
+        try:
+            self.seal(bundle_id)
+            app = self.app_path(bundle_id)
+            if not stat.S_ISDIR(self._files.lstat(app).st_mode):
+                return "its folder is not a folder"
+            if entry and not stat.S_ISREG(self._files.lstat(app / entry).st_mode):
+                return f"its entry {entry} is not a file"
+        except SealError as exc:
+            return str(exc)
+        except OSError as exc:
+            return f"{exc.strerror or exc}: {exc.filename}"
+        return ""
+
+    def lease(self, bundle_id: str) -> FileLock | None:
+        """A shared lock that keeps the install from being removed; None when it is being removed right now.
+
+        Where the file system has no locks the lease is not held, and nothing is lost but the protection from a
+        second process.
+        """
+        lock = FileLock(self.installs / bundle_id / LEASE, files=self._files, shared=True)
+        try:
+            return lock if lock.acquire() else None
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            _log.warning("no lease on the open bundle: %s", exc.strerror)
+            return lock
+
+    def mark_confirmed(self, bundle_id: str) -> None:
+        """Note beside the files that it said "ready", for the day the state file is lost. Failing is harmless."""
+        try:
+            self._files.close(self._files.open_update(self.installs / bundle_id / _CONFIRMED))
+        except OSError as exc:
+            _log.debug("the confirmed mark was not written: %s", exc.strerror)
+
+    def unmark_confirmed(self, bundle_id: str) -> None:
+        """It is condemned: a rebuilt state must not open it. Failing is harmless."""
+        try:
+            self._files.unlink(self.installs / bundle_id / _CONFIRMED)
+        except OSError as exc:
+            _log.debug("the confirmed mark was not removed: %s", exc.strerror)
+
+    def break_seal(self, bundle_id: str) -> None:
+        """Take the seal away: what is damaged must never be opened or adopted again. Failing is logged."""
+        try:
+            self._files.unlink(self.installs / bundle_id / SEAL_NAME)
+        except OSError as exc:
+            _log.warning("the seal of a damaged install stays: %s", exc.strerror)
+
+    def confirmed_at(self, bundle_id: str) -> float | None:
+        """When it last said "ready" for the first time (epoch seconds); None when it never did."""
+        try:
+            return self._files.lstat(self.installs / bundle_id / _CONFIRMED).st_mtime
+        except OSError:
+            return None
+
+    def sealed(self) -> Iterator[Seal]:
+        """Every install whose seal can be read."""
+        for bundle_id in self.ids():
+            try:
+                yield self.seal(bundle_id)
+            except SealError as exc:
+                _log.info("install %s is passed over: %s", bundle_id, exc)
+
+    def ids(self) -> tuple[str, ...]:
+        """The names of all folders of installs, sound or not."""
+        try:
+            return tuple(sorted(entry.name for entry in self._files.scan(self.installs)))
+        except OSError:
+            return ()
+
+    def remove(self, bundle_id: str, *, should_stop: Callable[[], bool] = lambda: False) -> bool:
+        """Remove an install unless some process runs from it; say whether it is gone from ``installs``.
+
+        It is renamed first, so that a half-removed one is never taken for an install.
+        """
+        folder = self.installs / bundle_id
+        lease = FileLock(folder / LEASE, files=self._files)
+        try:
+            if self._files.exists(folder / LEASE) and not lease.acquire():
+                return False
+            grave = self.trash / f"{bundle_id}-{new_id()}"
+            self._files.rename(folder, grave)
+        except FileNotFoundError:
+            return True
+        except OSError as exc:
+            _log.warning("install %s could not be removed: %s", bundle_id, exc.strerror)
+            return False
+        finally:
+            lease.release()
+        self._empty(grave, should_stop=should_stop)
+        return True
+
+    def sweep(self, known: frozenset[str], *, should_stop: Callable[[], bool]) -> None:
+        """Remove what earlier starts left behind: half-made, half-removed and forgotten installs.
+
+        The caller holds the install lock, so nothing in ``staging`` is being made.
+        """
+        checked.sync_folder(self.installs, files=self._files)
+        for folder in (self.staging, self.trash):
+            for entry in self._scan(folder):
+                self._empty(folder / entry, should_stop=should_stop)
+        for bundle_id in self.ids():
+            if bundle_id not in known and not should_stop():
+                self.remove(bundle_id, should_stop=should_stop)
+
+    def _scan(self, folder: Path) -> tuple[str, ...]:
+        try:
+            return tuple(entry.name for entry in self._files.scan(folder))
+        except OSError:
+            return ()
+
+    def _empty(self, path: Path, *, should_stop: Callable[[], bool]) -> None:
+        try:
+            remove_tree(path, files=self._files, should_stop=should_stop)
+        except OSError as exc:
+            _log.warning("%s could not be removed: %s", path.name, exc.strerror)

@@ -1,0 +1,187 @@
+"""httpcore's view of the network, with every step inside the current scope's deadline.
+
+httpcore hands each call a time-out of its own; it is ignored here, the scope decides (see ``deadline``). The errors
+raised are the library's own, except on writing: a server may answer and hang up before it has read the whole request,
+so httpcore wants to hear of a failed write and goes on to read the reply.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import httpcore
+
+from capgo_client.errors import CapgoError, NetworkError
+from capgo_client.net.connect import connect
+from capgo_client.net.deadline import current_scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from capgo_client.net.deadline import Scope
+    from capgo_client.net.resolver import Resolver
+
+__all__ = ["DeadlineBackend"]
+
+#: Bytes to ask of a plain socket at once; httpcore's 64 KiB cost four times the calls.
+_RECEIVE = 256 * 1024
+
+_TLS_HINT = (
+    "check the device's clock first: a wrong date makes every certificate look expired or not yet valid; "
+    "then whether a proxy with a certificate of its own stands in between"
+)
+
+
+class DeadlineBackend(httpcore.NetworkBackend):
+    """Opens connections within the current scope of the calling thread."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ARG002 - the scope decides
+        local_address: str | None = None,  # noqa: ARG002 - never given by our pools
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Look ``host`` up and connect to the first address that answers.
+
+        Raises:
+            NetworkError: no such name, or nobody answers there.
+            DeadlineExceeded, Cancelled: the scope ended first.
+        """
+        scope = current_scope()
+        sock = connect(self._resolver.resolve(host, port, scope=scope), scope=scope)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for option in socket_options or ():
+                sock.setsockopt(*option)
+        except OSError as exc:
+            sock.close()
+            raise NetworkError(f"The connection broke at once: {exc.strerror}") from exc
+        return _Stream(sock)
+
+
+class _Stream(httpcore.NetworkStream):
+    """One connection, plain or TLS. Belongs to one thread at a time; only ``cancel()`` reaches in from others."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._is_tls = isinstance(sock, ssl.SSLSocket)
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
+        scope = current_scope()
+        stage = "body" if scope.stage == "body" else "headers"
+        size = max_bytes if self._is_tls else max(max_bytes, _RECEIVE)
+        try:
+            with _operation(scope, self._sock, stage):
+                data = self._sock.recv(size)
+        except CapgoError:
+            raise
+        except OSError as exc:
+            raise NetworkError(f"The connection broke {_PLACE[stage]}: {_reason(exc)}") from exc
+        if not data:
+            scope.check()  # after a shutdown recv() reports a clean end
+        return data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+        scope = current_scope()
+        view = memoryview(buffer)
+        while view:
+            try:
+                with _operation(scope, self._sock, "send"):
+                    sent = self._sock.send(view)
+            except CapgoError:
+                raise
+            except OSError as exc:
+                raise httpcore.WriteError(_reason(exc)) from exc
+            view = view[sent:]
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ARG002
+    ) -> httpcore.NetworkStream:
+        if self._is_tls:
+            self.close()
+            raise NetworkError("TLS inside TLS is not supported", hint="give the proxy's URL as http://, not https://")
+        try:
+            # Takes the descriptor out of the plain socket: from here on only the TLS socket counts.
+            tls = ssl_context.wrap_socket(self._sock, server_hostname=server_hostname, do_handshake_on_connect=False)
+        except (OSError, ValueError) as exc:
+            self.close()
+            raise NetworkError(f"No TLS connection: {_reason(exc)}", code="tls_error") from exc
+        stream = _Stream(tls)
+        try:
+            stream.shake_hands()
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    def shake_hands(self) -> None:
+        assert isinstance(self._sock, ssl.SSLSocket)  # noqa: S101 - for the type checker
+        try:
+            # One time-out covers the whole handshake: the interpreter subtracts what each of its reads took.
+            with _operation(current_scope(), self._sock, "tls"):
+                self._sock.do_handshake()
+        except CapgoError:
+            raise
+        except ssl.SSLCertVerificationError as exc:
+            message = f"The server's certificate is not accepted: {exc.verify_message}"
+            raise NetworkError(message, code="tls_error", hint=_TLS_HINT) from exc
+        except (OSError, ValueError) as exc:
+            raise NetworkError(f"No TLS connection: {_reason(exc)}", code="tls_error", hint=_TLS_HINT) from exc
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+        self._sock.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        if info == "ssl_object":
+            return self._sock if self._is_tls else None
+        if info == "is_readable":
+            return _is_readable(self._sock)
+        return self._sock if info == "socket" else None
+
+
+_PLACE = {"headers": "before the reply came", "body": "in the middle of the reply"}
+
+
+@contextlib.contextmanager
+def _operation(scope: Scope, sock: socket.socket, stage: str) -> Iterator[None]:
+    """Run one call on ``sock`` with what is left of ``scope``; say that the scope ended where that is the reason."""
+    with scope.operation(sock, stage) as seconds:
+        sock.settimeout(seconds)
+        try:
+            yield
+        except CapgoError:
+            raise
+        except TimeoutError as exc:
+            raise scope.expired() from exc
+        except OSError:
+            scope.check()  # our own shutdown breaks the call in various ways
+            raise
+
+
+def _reason(exc: BaseException) -> str:
+    return getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    """Whether an idle connection has something to say: then it is the server hanging up."""
+    if sock.fileno() < 0:
+        return True
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([sock], [], [], 0)[0])

@@ -1,0 +1,29 @@
+"""Android (python-for-android, Chaquopy, Briefcase). Not tested on a device; its rules are tested by simulation."""
+
+from __future__ import annotations
+
+import os
+
+from capgo_client.platforms.linux import flush, sync_filesystem, try_lock, unlock
+from capgo_client.platforms.posix import default_data_dir as _shared_rule
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["default_data_dir", "flush", "os_version", "sync_filesystem", "try_lock", "unlock"]
+
+
+def os_version() -> str:
+    """Android's own version where the runtime tells it, else the kernel's."""
+    return os.environ.get("ANDROID_OS_VERSION") or os.uname().release
+
+
+def default_data_dir(app_id: str) -> Path:
+    """The app's private folder, which python-for-android names in ANDROID_PRIVATE; never shared storage."""
+    private = os.environ.get("ANDROID_PRIVATE")
+    if not private:
+        return _shared_rule(app_id)
+    from pathlib import Path
+
+    return Path(private) / "capgo" / app_id

@@ -1,0 +1,58 @@
+"""What every Unix has in common."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["default_data_dir", "flush", "os_version", "sync_filesystem", "try_lock", "unlock"]
+
+_BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+
+
+def try_lock(fd: int, *, shared: bool) -> bool:
+    """Take the lock if it is free, without waiting. Raises OSError where the file system has no locks.
+
+    ``flock``, not ``lockf``: it belongs to the open file, so two handles in one process exclude each other too, and
+    closing some other handle of the same file does not drop it.
+    """
+    try:
+        fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except OSError as exc:
+        if exc.errno in _BUSY:
+            return False
+        raise
+    return True
+
+
+def unlock(fd: int) -> None:
+    """Give the lock back, also on behalf of forked children that inherited the handle."""
+    fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+def flush(fd: int) -> None:
+    """Bring one file or folder to the platter."""
+    os.fsync(fd)
+
+
+def sync_filesystem(fd: int) -> bool:
+    """Flush the whole file system of ``fd`` in one call; False where the system cannot, or hides errors."""
+    del fd
+    return False
+
+
+def os_version() -> str:
+    """The system's version as the service shows it to the publisher."""
+    return os.uname().release
+
+
+def default_data_dir(app_id: str) -> Path:
+    """Where this user's data of the app lives."""
+    import platformdirs
+
+    return platformdirs.user_data_path(app_id, appauthor=False) / "capgo"

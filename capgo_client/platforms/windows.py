@@ -1,0 +1,64 @@
+"""Windows. Not tested on a device here; its rules are tested by simulation.
+
+A folder cannot be flushed there, so a power cut may lose the last rename: the old version opens, which P4 allows.
+Shared locks do not exist in ``msvcrt``: a lease excludes its like, so a second process opens without one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["default_data_dir", "flush", "os_version", "sync_filesystem", "try_lock", "unlock"]
+
+#: The byte that is locked lies far behind the end, so that the file itself stays readable.
+_LOCKED_BYTE = 1 << 30
+
+
+def try_lock(fd: int, *, shared: bool) -> bool:
+    """Take the lock if it is free, without waiting."""
+    del shared
+    import msvcrt
+
+    os.lseek(fd, _LOCKED_BYTE, os.SEEK_SET)
+    try:
+        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+    except OSError:
+        return False
+    return True
+
+
+def unlock(fd: int) -> None:
+    """Give the lock back."""
+    import msvcrt
+
+    os.lseek(fd, _LOCKED_BYTE, os.SEEK_SET)
+    msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+
+
+def flush(fd: int) -> None:
+    """Bring one file to the platter."""
+    os.fsync(fd)
+
+
+def sync_filesystem(fd: int) -> bool:
+    """There is no such call without administrator rights."""
+    del fd
+    return False
+
+
+def os_version() -> str:
+    """The system's version as the service shows it to the publisher."""
+    version = sys.getwindowsversion()  # type: ignore[attr-defined,unused-ignore]
+    return f"{version.major}.{version.minor}.{version.build}"
+
+
+def default_data_dir(app_id: str) -> Path:
+    """Local, not roaming, application data: bundles must not travel with a profile."""
+    import platformdirs
+
+    return platformdirs.user_data_path(app_id, appauthor=False, roaming=False) / "capgo"

@@ -1,0 +1,157 @@
+"""Bundles as a publisher makes them: zipped, hashed, signed and encrypted (reference/bundle-formats.md 2 to 4)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import hashlib
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from .archives import FILE_MODE, write_archive
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Literal
+
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+__all__ = ["BundleKeys", "MadeBundle", "make_bundle"]
+
+_KEY_BITS = 2048
+_KEY_ID_LENGTH = 20
+_BLOCK = 16
+
+
+@dataclass(frozen=True, slots=True)
+class BundleKeys:
+    """A publisher's key pair; the device has the public half only."""
+
+    private_key: RSAPrivateKey = field(repr=False)
+    #: PKCS#1, as Capgo's command line writes it.
+    public_pem: str = field(repr=False)
+    #: The same key as SubjectPublicKeyInfo ("BEGIN PUBLIC KEY").
+    public_pem_spki: str = field(repr=False)
+
+    @classmethod
+    def generate(cls, name: str = "publisher") -> BundleKeys:
+        """An RSA-2048 pair. Made once in a process for each ``name``, because that takes a while."""
+        return _generate(name)
+
+    @property
+    def key_id(self) -> str:
+        """What the device sends as ``key_id``: the first 20 characters of the PKCS#1 PEM's body."""
+        return "".join(self.public_pem.splitlines()[1:-1])[:_KEY_ID_LENGTH]
+
+    def sign(self, message: bytes) -> bytes:
+        """The raw private operation on a PKCS#1 v1.5 block of type 1, without DigestInfo."""
+        numbers = self.private_key.private_numbers()
+        modulus = numbers.public_numbers.n
+        size = (modulus.bit_length() + 7) // 8
+        block = b"\x00\x01" + b"\xff" * (size - 3 - len(message)) + b"\x00" + message
+        # Plain arithmetic, because cryptography can sign without DigestInfo only from version 47 on.
+        return pow(int.from_bytes(block, "big"), numbers.d, modulus).to_bytes(size, "big")
+
+    def sign_checksum(self, checksum: str, *, form: Literal["v2", "v3"] = "v3") -> str:
+        """Sign a hex SHA-256. ``v3`` signs its 32 bytes; ``v2`` is the old form that reads the hex as base64."""
+        if form == "v3":
+            return self.sign(bytes.fromhex(checksum)).hex()
+        return base64.b64encode(self.sign(base64.b64decode(checksum))).decode()
+
+
+@functools.cache
+def _generate(name: str) -> BundleKeys:
+    del name  # only tells the pairs apart
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    private_key = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
+    public_key = private_key.public_key()
+    return BundleKeys(
+        private_key,
+        public_key.public_bytes(Encoding.PEM, PublicFormat.PKCS1).decode(),
+        public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MadeBundle:
+    """A bundle ready to be published. ``dataclasses.replace`` makes damaged ones of it.
+
+    ``archive`` is what is downloaded (encrypted or not), ``checksum`` and ``session_key`` what the service announces,
+    ``plain`` the zip before encryption and ``sha256`` its hex digest, ``files`` what lies in it (without folders).
+    """
+
+    version: str
+    archive: bytes = field(repr=False)
+    checksum: str
+    session_key: str = field(repr=False)
+    files: Mapping[str, bytes] = field(repr=False)
+    plain: bytes = field(repr=False)
+    key_id: str = ""
+
+    @property
+    def sha256(self) -> str:
+        """Hex SHA-256 of the plain zip."""
+        return hashlib.sha256(self.plain).hexdigest()
+
+
+def make_bundle(
+    version: str,
+    files: Mapping[str, bytes | str] | Path,
+    *,
+    keys: BundleKeys | None = None,
+    encrypt: bool = True,
+    checksum_form: Literal["v2", "v3"] = "v3",
+    modes: Mapping[str, int] | None = None,
+) -> MadeBundle:
+    """Make a bundle of ``files`` (path with ``/`` to content, or a folder on disk).
+
+    Without ``keys`` it is a plain zip with a plain SHA-256. With them the checksum is signed, and the zip encrypted
+    unless ``encrypt=False``. Text is stored as UTF-8. The same arguments give the same zip on every machine.
+    """
+    contents, found = _read_folder(files) if isinstance(files, Path) else _encode(files)
+    plain = write_archive(contents, modes={**found, **(modes or {})})
+    checksum = hashlib.sha256(plain).hexdigest()
+    archive, session_key, key_id = plain, "", ""
+    if keys is not None:
+        checksum, key_id = keys.sign_checksum(checksum, form=checksum_form), keys.key_id
+        if encrypt:
+            archive, session_key = _encrypt(plain, keys)
+    kept = {name: data for name, data in contents.items() if not name.endswith("/")}
+    return MadeBundle(version, archive, checksum, session_key, MappingProxyType(kept), plain, key_id)
+
+
+def _encode(files: Mapping[str, bytes | str]) -> tuple[dict[str, bytes], dict[str, int]]:
+    return {name: data.encode() if isinstance(data, str) else bytes(data) for name, data in files.items()}, {}
+
+
+def _read_folder(folder: Path) -> tuple[dict[str, bytes], dict[str, int]]:
+    contents: dict[str, bytes] = {}
+    modes: dict[str, int] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_dir():
+            contents[f"{name}/"] = b""
+            continue
+        contents[name] = path.read_bytes()
+        # Windows knows no executable bit, and neither does Capgo's packing there.
+        modes[name] = FILE_MODE if os.name == "nt" else stat.S_IFREG | stat.S_IMODE(path.stat().st_mode)
+    return contents, modes
+
+
+def _encrypt(plain: bytes, keys: BundleKeys) -> tuple[bytes, str]:
+    """AES-128-CBC with PKCS#7 padding under a fresh key; returns the bytes and the wrapped session key."""
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+    vector, key = os.urandom(_BLOCK), os.urandom(_BLOCK)
+    missing = _BLOCK - len(plain) % _BLOCK
+    encryptor = Cipher(algorithms.AES128(key), modes.CBC(vector)).encryptor()
+    archive = encryptor.update(plain + bytes([missing]) * missing) + encryptor.finalize()
+    wrapped = keys.sign(key)
+    return archive, ":".join(binascii.b2a_base64(part, newline=False).decode() for part in (vector, wrapped))

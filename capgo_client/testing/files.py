@@ -1,0 +1,196 @@
+"""A file system that counts, fails and stops on request: the base of disk-fault and crash tests."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from capgo_client.seams import Files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+__all__ = ["CALLS", "Call", "FaultyFiles", "Stopped"]
+
+#: The calls that touch the disk. What ``Files`` builds on top of them (``write_all`` …) is counted through them.
+CALLS = (
+    "open_read",
+    "open_new",
+    "open_update",
+    "read",
+    "pread",
+    "write",
+    "seek",
+    "truncate",
+    "fsync",
+    "sync_filesystem",
+    "close",
+    "open_folder",
+    "mkdir",
+    "rename",
+    "unlink",
+    "rmdir",
+    "chmod",
+    "lstat",
+    "fstat",
+    "scan",
+    "free_bytes",
+)
+_OPENING = frozenset({"open_read", "open_new", "open_update", "open_folder"})
+
+
+class Stopped(BaseException):
+    """The process is dead as far as the disk goes. Not an Exception, so that nothing handles it on the way out."""
+
+
+class Call(NamedTuple):
+    """One call: its kind, the path (of a descriptor: the one it was opened by), and where a rename led."""
+
+    kind: str
+    path: str
+    target: str = ""
+
+
+@dataclass(slots=True)
+class _Failure:
+    nth: int
+    error: int
+    kinds: frozenset[str]
+    path: str
+    times: int | None
+    seen: int = 0
+
+    def hits(self, call: Call) -> bool:
+        if call.kind not in self.kinds or not (self.path in call.path or (call.target and self.path in call.target)):
+            return False
+        self.seen += 1
+        return self.seen >= self.nth and (self.times is None or self.seen < self.nth + self.times)
+
+
+class FaultyFiles(Files):
+    """Does what ``Files`` does (or ``inner``, where given), writes each call down, and misbehaves as told.
+
+    A call that is made to fail is written down too, and changes nothing on the disk.
+    """
+
+    def __init__(self, inner: Files | None = None) -> None:
+        self._inner = inner or Files()
+        self._lock = threading.RLock()
+        self._calls: list[Call] = []
+        self._paths: dict[int, str] = {}
+        self._failures: list[_Failure] = []
+        self._stop: tuple[int, frozenset[str], Callable[[], object] | None] | None = None
+        self._stopped = False
+
+    @property
+    def calls(self) -> list[Call]:
+        """Every call so far, in order."""
+        with self._lock:
+            return list(self._calls)
+
+    def count(self, *kinds: str) -> int:
+        """How many calls of these kinds (none named: of any) were made so far."""
+        wanted = _kinds(kinds)
+        return sum(call.kind in wanted for call in self.calls)
+
+    @property
+    def open_descriptors(self) -> dict[int, str]:
+        """What was opened and not closed yet, with its path."""
+        with self._lock:
+            return dict(self._paths)
+
+    def fail(self, nth: int, error: int, *, kinds: Collection[str] = (), path: str = "", times: int | None = 1) -> None:
+        """Let the n-th matching call from now (counted from 1) raise OSError.
+
+        Args:
+            nth: Which one.
+            error: An errno value, such as ``errno.ENOSPC``.
+            kinds: Names from ``CALLS``; none means all.
+            path: Only calls whose path, or rename target, contains this text.
+            times: How many calls fail in a row; None: from then on all of them, as with a full disk.
+        """
+        with self._lock:
+            self._failures.append(_Failure(nth, error, _kinds(kinds), path, times))
+
+    def stop_after(self, n: int, action: Callable[[], object] | None = None, *, kinds: Collection[str] = ()) -> None:
+        """Let ``n`` more matching calls be made, then call ``action`` in place of the next one.
+
+        Without an action the disk is dead from there: this call and all later ones raise ``Stopped`` and change
+        nothing, as after a kill. Only ``close`` still closes, as the system does for a dead process.
+        """
+        with self._lock:
+            self._stop = (n + self.count(*kinds), _kinds(kinds), action)
+
+    def heal(self) -> None:
+        """Forget every failure and stop that was set."""
+        with self._lock:
+            self._failures.clear()
+            self._stop = None
+            self._stopped = False
+
+    def _perform(self, kind: str, *args: Any, **kwargs: Any) -> Any:
+        with self._lock:
+            call = self._describe(kind, args)
+            self._stop_if_due(kind)
+            if not self._stopped:
+                self._calls.append(call)
+                self._fail_if_due(call, args)
+            elif kind != "close":
+                raise Stopped
+            if kind == "close":
+                self._paths.pop(args[0], None)
+        result = getattr(self._inner, kind)(*args, **kwargs)
+        if kind in _OPENING:
+            with self._lock:
+                self._paths[result] = call.path
+        return result
+
+    def _describe(self, kind: str, args: tuple[Any, ...]) -> Call:
+        first = args[0]
+        path = self._paths.get(first, f"<{first}>") if isinstance(first, int) else os.fspath(first)
+        return Call(kind, path, os.fspath(args[1]) if kind == "rename" else "")
+
+    def _stop_if_due(self, kind: str) -> None:
+        if self._stop is None or self._stopped:
+            return
+        n, kinds, action = self._stop
+        if kind not in kinds or self.count(*kinds) < n:
+            return
+        self._stop = None
+        if action is None:
+            self._stopped = True
+        else:
+            action()
+
+    def _fail_if_due(self, call: Call, args: tuple[Any, ...]) -> None:
+        # Each counts every call, so no short cut after the first that hits.
+        errors = [failure.error for failure in self._failures if failure.hits(call)]
+        if errors:
+            if call.kind == "close":
+                # A close that reports an error has given the descriptor back all the same.
+                self._paths.pop(args[0], None)
+                self._inner.close(args[0])
+            raise OSError(errors[0], os.strerror(errors[0]), call.path)
+
+
+def _kinds(kinds: Collection[str]) -> frozenset[str]:
+    if unknown := sorted(set(kinds) - set(CALLS)):
+        raise ValueError(f"{unknown} are no file-system calls; they are: {', '.join(CALLS)}")
+    return frozenset(kinds or CALLS)
+
+
+def _recorded(kind: str) -> Callable[..., Any]:
+    real = getattr(Files, kind)
+
+    @functools.wraps(real)
+    def call(self: FaultyFiles, *args: Any, **kwargs: Any) -> Any:
+        return self._perform(kind, *args, **kwargs)
+
+    return call
+
+
+for _kind in CALLS:
+    setattr(FaultyFiles, _kind, _recorded(_kind))
