@@ -99,15 +99,16 @@ class Arrival:
                 progress=progress,
             )
             try:
-                return self._install(archive, update, should_stop)
+                return self._install(archive, update, expected.digest.hex(), should_stop)
             finally:
                 self._drop(archive)
 
-    def _install(self, archive: Path, update: Update, should_stop: Callable[[], bool]) -> Install:
+    def _install(self, archive: Path, update: Update, sha256: str, should_stop: Callable[[], bool]) -> Install:
         origin = Origin(
             version=update.version,
             checksum=update.checksum,
             native_version=self._config.version,
+            sha256=sha256,
             link=update.link,
             comment=update.comment,
         )

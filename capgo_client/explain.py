@@ -48,6 +48,14 @@ _CODES = {
     "parse_error": "What answered is not the service, or spoke nonsense (a captive portal, a proxy).",
 }
 
+#: What was done about an answer changes what would help.
+_REMEDIES = {
+    "queued": "Nothing needs to change; the next start opens it.",
+    "ready": "The app has to call set_next() or set().",
+    "refused": "The service has to offer another version, or the rule that refused it has to change.",
+    "skipped": "Time, or what the sentence above names.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -113,7 +121,7 @@ def explained(
         answer_age=_age(plan.answered_at, now),
         good_answer_age=_age(plan.good_answer_at, now),
         result="" if result is None else result.message,
-        remedy=remedy,
+        remedy=_REMEDIES.get("" if result is None else result.action, remedy),
         waiting_until=_waiting(plan, now),
         held=plan.hold,
     )

@@ -144,7 +144,7 @@ class Opening:
             version=install.version,
             path=self._store.app_path(install.id),
             status=install.status,
-            checksum=install.checksum,
+            checksum=install.sha256,
             downloaded=install.installed_at,
             link=install.link,
             comment=install.comment,

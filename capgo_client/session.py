@@ -14,6 +14,7 @@ from dataclasses import replace
 from capgo_client.bundle import BUILTIN_ID, BundleStatus
 from capgo_client.errors import BundleError, CapgoError, StorageError
 from capgo_client.events import Event
+from capgo_client.install import leases
 from capgo_client.install.ledger import FROM_FILE
 from capgo_client.life import boot, decide
 from capgo_client.opening import Opened
@@ -43,9 +44,6 @@ _PATIENTLY = 5.0
 
 _log = logging.getLogger("capgo_client")
 
-#: Leases are kept until the process ends, whatever becomes of the Updater: the app may still run from them.
-_leases: list[FileLock] = []
-
 
 class Session:
     """Confirms, condemns and switches, on behalf of the bundle that was opened."""
@@ -74,7 +72,11 @@ class Session:
         self._switching = threading.Lock()
         self._timer: ReadyTimer | None = None
         self._closed = False
-        self._keep_lease(opened)
+        #: The last is on what runs now; those before it on what was switched away from, whose modules may linger.
+        self._leases: list[tuple[str, FileLock]] = []
+        if opened.counted:
+            leases.let_go(store.folder)
+        self._hold(opened)
 
     @property
     def opened(self) -> Opened:
@@ -240,14 +242,14 @@ class Session:
         with self._lock:
             self._stop_timer()
             self._opened = Opened(bundle, token, "the app switched to it", FROM_FILE, lease)
-        self._keep_lease(self._opened)
+        self._hold(self._opened)
         self.begin()
         self._emitter.emit(Event("set", bundle=bundle, version=bundle.version))
         return bundle
 
-    def _keep_lease(self, opened: Opened) -> None:
+    def _hold(self, opened: Opened) -> None:
         if opened.lease is not None:
-            _leases.append(opened.lease)
+            self._leases.append((opened.bundle.id, opened.lease))
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -258,6 +260,12 @@ class Session:
         with self._lock:
             self._closed = True
             timer = self._timer
+            held, self._leases = self._leases, []
+        for bundle_id, lease in held:
+            if bundle_id == self._opened.bundle.id:
+                leases.keep(self._store.folder, bundle_id, lease)
+            else:
+                lease.release()
         if timer is None:
             return ()
         timer.stop()

@@ -66,7 +66,7 @@ def fetch_archive(
         clock: the clock.
         folder: an existing folder for partial files and nothing else.
         max_bytes: longest archive that is accepted.
-        progress: told (bytes here, bytes in all or None) after each chunk; neither goes back within a call.
+        progress: told (bytes here, bytes in all or None) after each chunk; the first never goes back within a call.
 
     Raises:
         NetworkError, DeadlineExceeded, Cancelled: it broke off; the partial stays.
@@ -131,8 +131,9 @@ class _Transfer:
 
     def _is_complete(self) -> bool:
         """Whether a complete archive is there that nobody used."""
-        if not self._order.files.exists(self._partial.complete):
-            return False
+        with storage():
+            if not self._order.files.exists(self._partial.complete):
+                return False
         with self._partial.opened(self._partial.complete) as fd:
             whole = self._sink(fd).reload(scope=self._order.scope)
         if not whole:

@@ -41,6 +41,7 @@ class Origin:
     version: str
     checksum: str
     native_version: str
+    sha256: str
     link: str = ""
     comment: str = ""
 
@@ -93,6 +94,7 @@ def _seal(
         list_sha256=digest,
         link=origin.link,
         comment=origin.comment,
+        sha256=origin.sha256,
     )
     for name, data in ((FILES_NAME, listing), (SEAL_NAME, seal.packed()), (LEASE, b"")):
         fd = files.open_new(stage / name)

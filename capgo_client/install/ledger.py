@@ -129,7 +129,7 @@ class Ledger:
             return after
 
     def save(self, state: State, loaded: Loaded) -> None:
-        """Replace what was ``loaded``; the caller holds the lock. Raises StorageError; then the old one still stands."""
+        """Replace what was ``loaded``; the caller holds the lock. Raises StorageError; then the old one stands."""
         if not loaded.writable:
             raise StorageError("the state file was written by a newer library", code="state_newer")
         new, current, old = (self._folder / name for name in ("state.new", "state.json", "state.old"))

@@ -29,6 +29,7 @@ def install_of(seal: Seal) -> Install:
         installed_at=seal.sealed_at,
         link=seal.link,
         comment=seal.comment,
+        sha256=seal.sha256,
     )
 
 

@@ -46,6 +46,7 @@ class Seal:
     list_sha256: str
     link: str = ""
     comment: str = ""
+    sha256: str = ""
 
     def packed(self) -> bytes:
         """The seal as the bytes of its file."""

@@ -6,7 +6,7 @@ their names and meaning in every schema, so that an older library can still open
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
 
 from capgo_client.bundle import BundleStatus
 from capgo_client.life.schedule import Schedule
@@ -78,14 +78,16 @@ def is_id(value: object) -> bool:
 
 
 def _read(cls: type[T], item: object) -> T:
-    """Build ``cls`` from a mapping that has all its fields, with values of the types that they are annotated with.
+    """Build ``cls`` from a mapping of its fields, with values of the types that they are annotated with.
 
+    A field that a later version of this library added has a default, so a document from before it can be read.
     Messages name no value: a deeply nested one has no repr.
     """
     values = _mapping(item)
     known = {f.name: str(f.type) for f in fields(cls)}  # type: ignore[arg-type]  # every caller passes a dataclass
-    if set(values) != set(known):
-        raise DocumentError(f"{cls.__name__} has fields too many or too few: {set(values) ^ set(known)}")
+    needed = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}  # type: ignore[arg-type]
+    if not needed <= set(values) <= set(known):
+        raise DocumentError(f"{cls.__name__} has fields too many or too few")
     for name, value in values.items():
         if known[name] in _SIMPLE and not _is(value, known[name]):
             raise DocumentError(f"{cls.__name__}.{name} is a {type(value).__name__}, not a {known[name]} in its range")
@@ -97,7 +99,7 @@ _SIMPLE = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
 _LARGEST = 1e300
 
 
-def _is(value: object, kind: str) -> bool:
+def _is(value: Any, kind: str) -> bool:
     if isinstance(value, bool):
         return kind == "bool"
     if isinstance(value, (int, float)):

@@ -29,7 +29,8 @@ class Install:
     """A verified bundle on disk.
 
     ``attempts`` counts the starts since it was last confirmed, ``crashes`` the launches in a row of which a crash was
-    reported. ``by_app`` marks what the app downloaded itself: it stays until the app deletes it.
+    reported. ``by_app`` marks what the app downloaded itself: it stays until the app deletes it. ``checksum`` is the
+    service's text, signed or not, by which an offer is known again; ``sha256`` that of the plain archive.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Install:
     by_app: bool = False
     link: str = ""
     comment: str = ""
+    sha256: str = ""
 
     @property
     def confirmed(self) -> bool:

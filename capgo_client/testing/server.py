@@ -26,7 +26,7 @@ _STOP_SECONDS = 1.0
 
 
 class Server:
-    """Accepts on a loopback port (0: a free one) and runs ``serve(connection)`` in one daemon thread for each connection."""
+    """Accepts on a loopback port (0: a free one); runs ``serve(connection)`` in a daemon thread for each connection."""
 
     def __init__(
         self, serve: Callable[[Connection], None], *, tls: ssl.SSLContext | None = None, port: int = 0

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capgo_client.bundle import BundleStatus
+from capgo_client.life.document import SCHEMA, DocumentError, from_document, to_document
+from capgo_client.life.newer import from_newer
+from capgo_client.life.schedule import Schedule
+from capgo_client.life.state import Install, Launch, State, Verdict
+
+INSTALL = {
+    "id": "aB3dE5gH7j",
+    "version": "1.2.0",
+    "checksum": "ab" * 32,
+    "installed_at": 1700000000.25,
+    "status": "success",
+    "attempts": 2,
+    "crashes": 1,
+    "by_app": True,
+    "link": "https://example.test/notes",
+    "comment": "Füllt ☃ aus",
+}
+# Written by hand: every field of every value, none of them its default.
+DOCUMENT = {
+    "schema": 1,
+    "native_version": "1.0.0",
+    "current": "aB3dE5gH7j",
+    "next": "cD4eF6hI8k",
+    "next_by_app": True,
+    "fallback": "aB3dE5gH7j",
+    "previous": "bC2dE4fG6h",
+    "installs": [INSTALL, {**INSTALL, "id": "cD4eF6hI8k", "status": "pending"}],
+    "verdicts": [{"version": "1.1.0", "checksum": "cd" * 32, "hard": True, "at": 1700000001.5, "strikes": 2}],
+    "launch": {"token": "00ff", "bundle_id": "aB3dE5gH7j", "ended": "crashed"},
+    "failed": {**INSTALL, "id": "dE5fG7iJ9l", "status": "error"},
+    "newest_confirmed": "1.2.0",
+    "schedule": {
+        "failures": 3,
+        "stumbles": 4,
+        "not_before": 1700000100.0,
+        "retry_after": 1700000200.0,
+        "written_at": 1700000002.0,
+        "hold": True,
+        "answer": "failed",
+        "answer_code": "timeout_error",
+        "answered_at": 1700000003.0,
+        "good_answer_at": 1690000000.0,
+    },
+}
+VALUES = {
+    "state": (DOCUMENT, ()),
+    "install": (INSTALL, ("installs", 0)),
+    "failed": (INSTALL, ("failed",)),
+    "verdict": (DOCUMENT["verdicts"][0], ("verdicts", 0)),
+    "launch": (DOCUMENT["launch"], ("launch",)),
+    "schedule": (DOCUMENT["schedule"], ("schedule",)),
+}
+EVERY_KEY = [pytest.param(where, key, id=f"{name}.{key}") for name, (keys, where) in VALUES.items() for key in keys]
+
+
+def changed(where: tuple[object, ...], key: str, value: object) -> dict[str, object]:
+    document = copy.deepcopy(DOCUMENT)
+    place = document
+    for step in where:
+        place = place[step]
+    place[key] = value
+    return document
+
+
+def without(where: tuple[object, ...], key: str) -> dict[str, object]:
+    document = changed(where, key, None)
+    place = document
+    for step in where:
+        place = place[step]
+    del place[key]
+    return document
+
+
+def nested(depth: int) -> list[object]:
+    value: list[object] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+# --- there and back -------------------------------------------------------------------------------------------------
+
+
+def test_the_example_names_every_field_there_is() -> None:
+    assert set(DOCUMENT) == {"schema"} | {field.name for field in fields(State)}
+    for cls, example in ((Install, "install"), (Verdict, "verdict"), (Launch, "launch"), (Schedule, "schedule")):
+        assert set(VALUES[example][0]) == {field.name for field in fields(cls)}
+
+
+def test_a_document_becomes_the_state_it_tells_of() -> None:
+    state = from_document(DOCUMENT)
+    assert state.current == "aB3dE5gH7j"
+    assert state.installs[0] == Install(**{**INSTALL, "status": BundleStatus.SUCCESS})
+    assert [install.status for install in state.installs] == [BundleStatus.SUCCESS, BundleStatus.PENDING]
+    assert state.verdicts == (Verdict(version="1.1.0", checksum="cd" * 32, hard=True, at=1700000001.5, strikes=2),)
+    assert state.launch == Launch(token="00ff", bundle_id="aB3dE5gH7j", ended="crashed")
+    assert state.failed is not None
+    assert state.failed.status is BundleStatus.ERROR
+    assert state.schedule == Schedule(**DOCUMENT["schedule"])
+
+
+def test_every_field_survives_the_way_to_the_disk_and_back() -> None:
+    text = json.dumps(to_document(from_document(DOCUMENT)), allow_nan=False)
+    assert json.loads(text) == DOCUMENT
+
+
+def test_a_fresh_state_survives_too() -> None:
+    state = State(native_version="1.0.0")
+    document = json.loads(json.dumps(to_document(state)))
+    assert document["schema"] == SCHEMA == 1
+    assert from_document(document) == state
+
+
+@pytest.mark.parametrize("status", list(BundleStatus))
+def test_every_status_survives(status: BundleStatus) -> None:
+    state = State(native_version="1.0.0", installs=(Install(id="a", version="1", checksum="c", status=status),))
+    assert from_document(json.loads(json.dumps(to_document(state)))) == state
+
+
+def test_whole_seconds_are_read_as_seconds() -> None:
+    state = from_document(changed(("schedule",), "not_before", 1700000100))
+    assert isinstance(state.schedule.not_before, float)
+
+
+# --- what this library never wrote ------------------------------------------------------------------------------------
+
+WRONG_FOR_STR = [None, True, 7, 1.5, [], {}]
+WRONG_FOR_COUNT = [None, True, -1, 1.5, "1", [], {}, float("nan"), float("inf"), 10**400]
+WRONG_FOR_TIME = [None, False, "1", [], {}, float("nan"), float("inf"), float("-inf"), 10**400, -(10**400)]
+WRONG_FOR_FLAG = [None, 0, 1, 0.0, "true", [], {}]
+WRONG_FOR_LIST = [None, True, 1, 1.5, "text", {}, [None], [1], ["text"], [[]], [{}]]
+WRONG_FOR_VALUE = [True, 1, 1.5, "text", [], [{}], {}]
+
+
+def wrong_for(where: tuple[object, ...], key: str) -> list[object]:
+    example = VALUES[next(name for name, (_, at) in VALUES.items() if at == where)][0][key]
+    if key == "schema":
+        return [None, True, 1.0, "1", 0, 2, -1, [], {}]
+    if key == "status":
+        return [*WRONG_FOR_STR, "", "broken", "SUCCESS"]
+    if key == "schedule":
+        return [None, *WRONG_FOR_VALUE]
+    kinds = [
+        (bool, WRONG_FOR_FLAG),
+        (str, WRONG_FOR_STR),
+        (int, WRONG_FOR_COUNT),
+        (float, WRONG_FOR_TIME),
+        (list, WRONG_FOR_LIST),
+        (dict, WRONG_FOR_VALUE),
+    ]
+    return next(wrong for kind, wrong in kinds if isinstance(example, kind))
+
+
+@pytest.mark.parametrize(("where", "key"), EVERY_KEY)
+def test_a_wrong_value_in_any_key_is_refused(where: tuple[object, ...], key: str) -> None:
+    for wrong in wrong_for(where, key):
+        with pytest.raises(DocumentError):
+            from_document(changed(where, key, wrong))
+
+
+@pytest.mark.parametrize(("where", "key"), EVERY_KEY)
+def test_a_missing_key_is_refused(where: tuple[object, ...], key: str) -> None:
+    with pytest.raises(DocumentError):
+        from_document(without(where, key))
+
+
+@pytest.mark.parametrize(("where", "key"), EVERY_KEY)
+@pytest.mark.parametrize("depth", [1, 900, 50_000])
+def test_deep_nesting_in_any_key_is_refused_and_nothing_else(where: tuple[object, ...], key: str, depth: int) -> None:
+    document = without(where, key)
+    place = document
+    for step in where:
+        place = place[step]
+    place[key] = nested(depth)
+    with pytest.raises(DocumentError):
+        from_document(document)
+
+
+@pytest.mark.parametrize("name", list(VALUES))
+@pytest.mark.parametrize("key", ["surprise", "", "__class__"])
+def test_an_unknown_key_is_refused(name: str, key: str) -> None:
+    with pytest.raises(DocumentError):
+        from_document(changed(VALUES[name][1], key, "value"))
+
+
+@pytest.mark.parametrize("document", [None, True, 1, 1.5, "text", [], [DOCUMENT], {}, {"schema": 1}, nested(50_000)])
+def test_what_is_no_document_at_all_is_refused(document: object) -> None:
+    with pytest.raises(DocumentError):
+        from_document(document)
+
+
+def test_the_message_names_the_place_and_not_the_value() -> None:
+    with pytest.raises(DocumentError, match=r"Install\.link") as caught:
+        from_document(changed(("installs", 0), "link", ["secret-token"]))
+    assert "secret-token" not in str(caught.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.sampled_from([parameter.values for parameter in EVERY_KEY]), JSON)
+def test_any_json_in_any_key_is_either_read_and_written_alike_or_refused(
+    place: tuple[tuple[object, ...], str], value: object
+) -> None:
+    document = changed(*place, value)
+    try:
+        state = from_document(document)
+    except DocumentError:
+        return
+    assert to_document(state) == document
+    json.dumps(to_document(state), allow_nan=False)
+
+
+# --- a newer library's document ---------------------------------------------------------------------------------------
+
+
+def test_of_a_newer_document_the_fallback_is_read_and_opens() -> None:
+    state = from_newer({**DOCUMENT, "schema": 2, "surprise": [1]}, native_version="1.0.0")
+    assert (state.current, state.fallback) == ("aB3dE5gH7j", "aB3dE5gH7j")
+    assert state.install("aB3dE5gH7j").confirmed
+    assert state.native_version == "1.0.0"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        [],
+        {},
+        nested(50_000),
+        {"fallback": "x"},
+        {"fallback": "x", "installs": "x"},
+        {"fallback": "x", "installs": [{"id": "x"}, None, []]},
+        {"fallback": "x", "installs": [{"id": "x", "version": 1, "checksum": "c"}]},
+        {"fallback": ["x"], "installs": [{"id": ["x"], "version": "1", "checksum": "c"}]},
+        {"fallback": "builtin", "installs": [{"id": "x", "version": "1", "checksum": "c"}]},
+    ],
+)
+def test_a_newer_document_that_tells_of_no_good_version_means_the_builtin(document: object) -> None:
+    assert from_newer(document, native_version="1.0.0") == State(native_version="1.0.0")
