@@ -247,6 +247,14 @@ def _url(name: str, value: object, *, allow_http: bool) -> str:
     return str(value)
 
 
+def checked_proxy(value: str | None) -> str | None:
+    """The URL of an HTTP proxy, or None for the environment's. Raises ConfigError."""
+    if value is not None:
+        _need(value, "proxy", value, "the URL of an HTTP proxy, or None for the environment's")
+        _url("proxy", value, allow_http=True)
+    return value
+
+
 def _is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or (host.startswith("127.") and host.replace(".", "").isdigit())
 

@@ -93,6 +93,8 @@ class Cycle:
             result = self._run(order)
         except CapgoError as exc:
             result = Result("failed", str(exc), code=exc.code)
+        finally:
+            order.checked.set()
         level = logging.DEBUG if result.action == "skipped" or self._stopped else logging.INFO
         _log.log(level, "update check: %s: %s", result.action, result.message)
         return result

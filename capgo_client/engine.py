@@ -160,12 +160,14 @@ class Engine:
 
     def start(self) -> Session:
         """Open a version. Raises nothing that the world could cause."""
+        if self.config.builtin is not None and self.opening.builtin().path is None:
+            _log.error("the builtin folder %s is missing; the app has nothing to fall back on", self.config.builtin)
         try:
             opened = self._open()
         except Exception:
             _log.exception("start() met a bug; the builtin opens")
             opened = Opened(self.opening.builtin(), "", "start() met a bug, see the log", "nothing")
-        session = Session(
+        session = self._session = Session(
             self.config,
             opened,
             store=self.store,
@@ -175,11 +177,13 @@ class Engine:
             clock=self.clock,
             reload=self._reload,
         )
-        self._session = session
         _log.info("opening %s (%s): %s", opened.bundle.version, opened.bundle.id, opened.why)
-        session.begin()
         self._opened.set()
-        self._start_worker()
+        try:
+            session.begin()
+            self._start_worker()
+        except RuntimeError:  # the system gives no more threads: the app opens, and nothing happens behind it
+            _log.exception("no thread could be started; this launch does not look for updates")
         return session
 
     def _open(self) -> Opened:

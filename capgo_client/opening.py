@@ -154,7 +154,6 @@ class Opening:
         """The version that ships inside the installer; its path is None where there is no such folder."""
         folder = self._config.builtin
         if folder is not None and not folder.is_dir():
-            _log.error("the builtin folder %s is missing; the app has nothing to fall back on", folder)
             folder = None
         return Bundle(id=BUILTIN_ID, version=self._config.version, path=folder, status=BundleStatus.SUCCESS)
 

@@ -10,7 +10,7 @@ import weakref
 from dataclasses import dataclass
 
 from capgo_client.bundle import Bundle
-from capgo_client.config import CHANNEL_URL, STATS_URL, UPDATE_URL, configure
+from capgo_client.config import CHANNEL_URL, STATS_URL, UPDATE_URL, checked_proxy, configure
 from capgo_client.engine import Engine
 from capgo_client.errors import CapgoError, ClosedError, ConfigError
 from capgo_client.seams import Clock, Files
@@ -167,7 +167,7 @@ class Updater:
             config,
             clock=clock or Clock(),
             files=files or Files(),
-            wire=Wire(transport=transport, proxy=proxy, trust_env=trust_env, ssl_context=ssl_context),
+            wire=Wire(transport=transport, proxy=checked_proxy(proxy), trust_env=trust_env, ssl_context=ssl_context),
             reload=reload,
             dispatch=dispatch,
             may_download=may_download,
@@ -216,16 +216,16 @@ class Updater:
     def moved_to_background(self) -> None:
         """The app is no longer seen: the ready timer pauses; a queued version is applied where ``reload`` was given."""
         self._require_open()
-        if self._is_inert:
+        if self._is_inert or self._engine.session is None:
             return
         self._session.paused()
         if self._engine.config.queues:
             self._engine.apply_queued()
 
     def moved_to_foreground(self) -> None:
-        """The app is seen again: the ready timer goes on, and the service is asked unless it was a short while ago."""
+        """The app is seen again: the ready timer goes on, and the service is asked unless the back-off runs."""
         self._require_open()
-        if self._is_inert:
+        if self._is_inert or self._engine.session is None:
             return
         self._session.resumed()
         if self._engine.config.checks:
@@ -429,6 +429,7 @@ def current_updater() -> Updater:
 def _after_fork_in_child() -> None:
     for engine in list(_engines):
         engine.abandon()
+    _engines.clear()  # closing them at the child's exit would unlock what the parent holds
 
 
 def _at_exit() -> None:

@@ -51,14 +51,15 @@ class Worker:
         self._due: Order | None = None
         self._running = False
         self._stopped = False
-        self._delay: float | None = None
+        #: When to go on by ourselves, on the monotonic clock; None for never.
+        self._next_at: float | None = None
         self.thread = threading.Thread(target=self._run, name="capgo-worker", daemon=True)
 
     def start(self, order: Order, *, delay: float) -> None:
         """Begin with ``order`` after ``delay`` seconds, or as soon as ``hurry()`` is called."""
         with self._state:
             self._due = order
-            self._delay = delay
+            self._next_at = self._clock.monotonic() + delay
         self.thread.start()
 
     def submit(self, order: Order) -> bool:
@@ -90,7 +91,8 @@ class Worker:
 
     def _run(self) -> None:
         while not self._stopped:
-            woken = self._clock.wait(self._wake, self._delay)
+            left = None if self._next_at is None else max(0.0, self._next_at - self._clock.monotonic())
+            woken = self._clock.wait(self._wake, left)
             self._wake.clear()  # before looking at what is due, so that an order given meanwhile wakes us again
             order = self._take(periodic=not woken)
             if order is not None:
@@ -116,5 +118,6 @@ class Worker:
             order.done.set()
             with self._state:
                 self._running = False
-                self._delay = self._period()
+                period = self._period()
+                self._next_at = None if period is None else self._clock.monotonic() + period
                 self._state.notify_all()

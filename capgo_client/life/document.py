@@ -62,10 +62,10 @@ def from_document(document: object) -> State:
 
 def _install(item: object) -> Install:
     values = dict(_mapping(item))
-    try:
-        values["status"] = BundleStatus(values.get("status"))
-    except ValueError as exc:
-        raise DocumentError("a status that Capgo does not know") from exc
+    status = values.get("status")
+    if not isinstance(status, str) or status not in _STATUSES:
+        raise DocumentError("a status that Capgo does not know")
+    values["status"] = _STATUSES[status]
     install = _read(Install, values)
     if not is_id(install.id):
         raise DocumentError("an id that is not letters and digits")
@@ -94,6 +94,7 @@ def _read(cls: type[T], item: object) -> T:
     return cls(**{name: float(v) if known[name] == "float" else v for name, v in values.items()})
 
 
+_STATUSES = {status.value: status for status in BundleStatus}
 _SIMPLE = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
 #: No number of ours is larger in either direction; it also keeps out infinities and NaN, which compare as False.
 _LARGEST = 1e300

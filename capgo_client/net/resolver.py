@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from capgo_client.net.deadline import Scope
 
-__all__ = ["Address", "GetAddrInfo", "Lookups", "Resolver"]
+__all__ = ["SHARED_LOOKUPS", "Address", "GetAddrInfo", "Lookups", "Resolver"]
 
 T = TypeVar("T")
 
@@ -120,6 +120,10 @@ class _Call(Generic[T]):
         if self._error is not None:
             raise self._error
         return self._value[0]
+
+
+#: The process's own: a name server that hangs costs one thread for each host, however many clients come and go.
+SHARED_LOOKUPS = Lookups()
 
 
 class Resolver:

@@ -27,8 +27,10 @@ def default_context(*, trust_env: bool = True) -> ssl.SSLContext:
 
 
 def _add_certifi(context: ssl.SSLContext) -> None:
-    import certifi
-
+    try:
+        import certifi
+    except ImportError:  # httpx brings it today and need not tomorrow
+        return
     try:
         context.load_verify_locations(certifi.where())
     except FileNotFoundError:

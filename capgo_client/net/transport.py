@@ -13,7 +13,7 @@ from capgo_client.errors import NetworkError
 from capgo_client.net.backend import DeadlineBackend
 from capgo_client.net.deadline import current_scope
 from capgo_client.net.proxies import ProxyRules
-from capgo_client.net.resolver import Lookups, Resolver
+from capgo_client.net.resolver import SHARED_LOOKUPS, Lookups, Resolver
 from capgo_client.net.tls import default_context
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class DeadlineTransport(httpx.BaseTransport):
         ssl_context: ssl.SSLContext | None = None,
         getaddrinfo: GetAddrInfo | None = None,
     ) -> None:
-        lookups = Lookups()
+        lookups = SHARED_LOOKUPS if getaddrinfo is None else Lookups()
         self._backend = DeadlineBackend(Resolver(lookups=lookups, getaddrinfo=getaddrinfo))
         self._rules = ProxyRules(explicit=proxy, trust_env=trust_env, lookups=lookups)
         self._trust_env = trust_env

@@ -1,0 +1,129 @@
+"""The shape that the design demands, held by reading the source: who imports whom, and who touches the world."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import capgo_client
+
+PACKAGE = Path(capgo_client.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+#: Lowest first. A part may import those below it; parts of one row are siblings and do not know each other.
+LAYERS = (
+    {"_version", "bundle", "errors", "platforms"},
+    {"seams"},
+    {"protocol"},
+    {"life", "events"},
+    {"verify"},
+    {"net", "fetch", "install", "stats"},
+    {"config", "progress", "ready", "worker"},
+    {"service"},
+    {"opening", "arrival", "upkeep"},
+    {"session", "cycle"},
+    {"explain", "engine"},
+    {"manual"},
+    {"updater"},
+)
+#: Not part of the library proper: they may use all of it, and nothing of it may use them.
+OUTSIDE = {"testing", "cli", "integrations", "launcher", "__init__", "__main__"}
+
+
+def part_of(module: Path) -> str:
+    return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def rank(part: str) -> int:
+    return next(i for i, row in enumerate(LAYERS) if part in row)
+
+
+def runtime_nodes(tree: ast.AST) -> list[ast.AST]:
+    """All nodes that run: what stands under `if TYPE_CHECKING:` does not."""
+    found: list[ast.AST] = []
+    stack: list[ast.AST] = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            stack.extend(node.orelse)
+            continue
+        found.append(node)
+        stack.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def imports(module: Path) -> set[str]:
+    """Every module that a file imports when it runs, also inside functions."""
+    names: set[str] = set()
+    for node in runtime_nodes(ast.parse(module.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def test_every_module_has_its_row():
+    parts = {part_of(module) for module in MODULES} - OUTSIDE
+    assert parts <= set().union(*LAYERS)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(PACKAGE)))
+def test_arrows_run_one_way(module: Path):
+    part = part_of(module)
+    if part in OUTSIDE:
+        return
+    used = {name.split(".")[1] for name in imports(module) if name.startswith("capgo_client.")} - {part}
+    assert not used & OUTSIDE
+    for other in used & set().union(*LAYERS):
+        assert rank(other) < rank(part), f"{part} imports {other}"
+
+
+def test_only_verify_imports_cryptography_and_only_net_the_http_client():
+    for module in MODULES:
+        part = part_of(module)
+        if part == "testing":
+            continue
+        roots = {name.split(".")[0] for name in imports(module)}
+        assert "cryptography" not in roots or part == "verify", module
+        assert not roots & {"httpx", "httpcore", "ssl"} or part == "net", module
+
+
+#: Names of `os` that touch the file system; `seams` and `platforms` are the only places for them.
+FILE_CALLS = {
+    "open", "read", "write", "pread", "replace", "rename", "unlink", "remove", "rmdir", "mkdir", "makedirs", "chmod",
+    "stat", "lstat", "fstat", "scandir", "listdir", "fsync", "ftruncate", "lseek", "close", "link", "symlink", "walk",
+}  # fmt: skip
+
+
+def test_every_file_call_and_every_clock_goes_through_a_seam():
+    for module in MODULES:
+        part = part_of(module)
+        if part in {"testing", "seams", "platforms"}:
+            continue
+        for node in runtime_nodes(ast.parse(module.read_text("utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
+            assert called != "open", f"{module}:{node.lineno} opens a file past the seam"
+            assert not (called.startswith("os.") and called[3:] in FILE_CALLS), f"{module}:{node.lineno} {called}"
+            if called in {"time.time", "time.monotonic", "time.sleep", "datetime.now"}:
+                assert module.name in {"deadline.py", "engine.py"}, f"{module}:{node.lineno} {called}"
+
+
+def test_functions_and_modules_stay_small():
+    for module in MODULES:
+        tree = ast.parse(module.read_text("utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                length = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+                assert length <= 60, f"{module}:{node.lineno} {node.name} has {length} lines"
+
+
+def test_nothing_is_named_after_no_purpose():
+    for module in MODULES:
+        assert not {"utils", "util", "helpers", "helper", "manager", "common", "misc"} & set(module.stem.split("_"))
