@@ -196,7 +196,8 @@ class Cycle:
         state = self._ledger.load().state
         decision = decide.on_builtin(state, allow_downgrade=self._config.allow_downgrade)
         if decision.action == decide.ALREADY_HERE:
-            return self._arrived(BUILTIN_ID, "the builtin", order)
+            return self._present(BUILTIN_ID, "the builtin", order)
+        self._emitter.emit(Event("no_need_update", bundle=self._opening.bundle(state, state.current)))
         return Result(_WORD[decision.action], decision.message, code=decision.code)
 
     def _on_update(self, update: Update, running: Running, order: Order) -> Result:
@@ -211,7 +212,7 @@ class Cycle:
         if decision.action == decide.ALREADY_HERE and self._store.fault(decision.bundle_id, entry=self._config.entry):
             decision = decide.Decision(decide.FETCH, message=f"{update.version} is damaged on disk")
         if decision.action == decide.ALREADY_HERE:
-            return self._arrived(decision.bundle_id, update.version, order)
+            return self._present(decision.bundle_id, update.version, order)
         if decision.action == decide.FETCH:
             return self._fetch(update, order)
         self._emitter.emit(Event("no_need_update", bundle=self._bundle(running.bundle_id), message=decision.message))
@@ -221,7 +222,8 @@ class Cycle:
         if not self._consents(update):
             return Result("refused", f"the app said no to downloading {update.version} now", code="not_now")
         try:
-            install = self.bring(update, by_app=False)
+            # Where no mode queues it, only the app can say when it is no longer needed.
+            install = self.bring(update, by_app=not self._config.queues)
         except CapgoError as exc:
             self._emitter.emit(Event("download_failed", version=update.version, error=exc.code, message=exc.message))
             self._back_off()
@@ -278,6 +280,12 @@ class Cycle:
             ),
             patience=PATIENCE,
         )
+
+    def _present(self, bundle_id: str, version: str, order: Order) -> Result:
+        """Nothing has to be fetched: the app is told of it all the same (plugin-behaviour.md section 7)."""
+        bundle = self._bundle(bundle_id)
+        self._emitter.emit(Event("update_available", bundle=bundle, version=bundle.version))
+        return self._arrived(bundle_id, version, order)
 
     def _arrived(self, bundle_id: str, version: str, order: Order) -> Result:
         """A sound version is on disk: queue it where the mode does so."""

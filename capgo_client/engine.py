@@ -207,10 +207,19 @@ class Engine:
         self._candidate = self.opening.candidate()
         if mode == "atInstall" and not self._candidate.newly_installed:
             return False
-        if schedule.may_wait(self._candidate.schedule, self.clock.wall()):
-            return True
-        _log.info("not waiting for the update check: the last one was in vain")
-        return False
+        if not schedule.may_wait(self._candidate.schedule, self.clock.wall()):
+            _log.info("not waiting for the update check: the last one was in vain")
+            return False
+        return not self._candidate.newly_installed or self._welcomed()
+
+    def _welcomed(self) -> bool:
+        """Whether the new installer is written down: else this start would drop what it waited for."""
+        try:
+            self.opening.welcome()
+        except StorageError as exc:
+            _log.info("not waiting for the update check: %s", exc)
+            return False
+        return True
 
     def _open_directly(self) -> Opened:
         """Let a cycle run first, for as long as the mode allows; then open the best there is."""

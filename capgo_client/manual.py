@@ -8,7 +8,15 @@ from dataclasses import replace
 
 from capgo_client.bundle import BUILTIN_ID
 from capgo_client.config import checked_custom_id
-from capgo_client.errors import BundleError, CapgoError, ConfigError, DeadlineExceeded, RateLimited, UpdateRefused
+from capgo_client.errors import (
+    BundleError,
+    CapgoError,
+    ConfigError,
+    DeadlineExceeded,
+    RateLimited,
+    StorageError,
+    UpdateRefused,
+)
 from capgo_client.explain import explained
 from capgo_client.install.audit import audit
 from capgo_client.install.locks import install_lock
@@ -108,6 +116,12 @@ class Manual:
             raise RateLimited("the service asked to wait", retry_at=plan.retry_after, status=0)
         if not self._config.update_url:
             raise ConfigError("update_url is empty, so there is nothing to ask", code="missing_config")
+        if not self._engine.device.kept:
+            raise StorageError(
+                "the device id cannot be kept, so each check would count as a new device",
+                code="no_id",
+                hint="make data_dir writable, or give device_id",
+            )
         outcome = self._bounded(lambda: self._check(channel))
         _raise_for(outcome)
         return outcome

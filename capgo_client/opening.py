@@ -78,6 +78,10 @@ class Opening:
                 return Candidate(choice.bundle_id, version, state.schedule, newly_installed=is_new)
             unusable.add(choice.bundle_id)
 
+    def welcome(self) -> None:
+        """Write a new installer down before a cycle builds on what it drops. Raises StorageError."""
+        self._ledger.change(self._arrived, patience=LOCK_PATIENCE)
+
     def counted(self) -> Opened:
         """Open as the one process that counts; where nothing can be written, open what needs no counting."""
         try:
@@ -158,13 +162,17 @@ class Opening:
         return Bundle(id=BUILTIN_ID, version=self._config.version, path=folder, status=BundleStatus.SUCCESS)
 
     def _arrive(self, loaded: Loaded) -> tuple[State, bool]:
-        state, is_new = boot.arrived(
-            loaded.state,
+        state = self._arrived(loaded.state)
+        is_new = loaded.state.native_version != self._config.version
+        return state, is_new or loaded.origin == FROM_NOTHING
+
+    def _arrived(self, state: State) -> State:
+        return boot.arrived(
+            state,
             native_version=self._config.version,
             now=self._clock.wall(),
             reset_when_update=self._config.reset_when_update,
-        )
-        return state, is_new or loaded.origin == FROM_NOTHING
+        )[0]
 
     def _choose(self, state: State, unusable: set[str]) -> boot.Choice:
         return boot.choice(

@@ -27,6 +27,12 @@ def device(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in {**body, **changes}.items() if value is not ABSENT}
 
 
+def offered(said: dict[str, Any]) -> str:
+    """The version that an answer offers; a refusal names one too, and is no offer."""
+    assert "error" not in said
+    return str(said["version"])
+
+
 class RawClient:
     """One TCP connection to loopback; reads time out after five seconds, so that a broken kit cannot hang the run."""
 

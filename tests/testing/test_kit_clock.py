@@ -14,8 +14,11 @@ class Sleeper:
     def __init__(self, clock, timeout):
         self.event = threading.Event()
         self.said = []
-        self.thread = threading.Thread(target=lambda: self.said.append(clock.wait(self.event, timeout)))
+        self.thread = threading.Thread(target=self.sleep, args=(clock, timeout), daemon=True)
         self.thread.start()
+
+    def sleep(self, clock, timeout):
+        self.said.append(clock.wait(self.event, timeout))
 
     def result(self):
         self.thread.join(5)

@@ -6,7 +6,7 @@ import hashlib
 import json
 
 import pytest
-from kit_wire import ABSENT, device
+from kit_wire import ABSENT, device, offered
 
 from capgo_client.testing import BundleKeys, Service, make_bundle
 
@@ -81,8 +81,8 @@ def test_another_key_id_is_refused_only_for_plugins_above_8_40_7(service, check)
     keys = BundleKeys.generate()
     service.publish(make_bundle("1.4.0", {"a": "b"}, keys=keys))
     other = "MIIBCgKCAQEAOTHERKEY"
-    assert check(key_id=keys.key_id)["version"] == "1.4.0"
-    assert check(key_id=other, plugin_version="8.40.7")["version"] == "1.4.0"
+    assert offered(check(key_id=keys.key_id)) == "1.4.0"
+    assert offered(check(key_id=other, plugin_version="8.40.7")) == "1.4.0"
     assert check(key_id=other, plugin_version="8.40.8") == {
         "error": "key_id_mismatch",
         "message": "Device encryption key does not match bundle encryption key. The device may have a different "
@@ -138,7 +138,12 @@ def test_a_bundle_below_the_native_version_is_withheld_unless_the_publisher_insi
         "kind": "blocked",
     }
     service.publish(bundle, below_native=True)
-    assert check(version_build="2.0.0", version_name="2.0.0")["version"] == "1.0.0"
+    assert offered(check(version_build="2.0.0", version_name="2.0.0")) == "1.0.0"
+
+
+def test_a_device_on_a_newer_bundle_is_led_back_to_one_that_equals_its_native_version(service, check):
+    service.publish(make_bundle("1.0.0", {"a": "b"}))
+    assert offered(check(version_name="1.1.0")) == "1.0.0"
 
 
 def test_a_preview_of_the_native_version_counts_as_below_it(service, check):
@@ -172,7 +177,7 @@ def test_the_plan_that_ended_is_a_bare_429_until_it_is_restored(service, client,
     assert client.put(service.channel_url, json=device()).json() == ON_PREMISE
     assert client.get(url).content == bundle.archive
     service.restore_plan()
-    assert check()["version"] == "1.1.0"
+    assert offered(check()) == "1.1.0"
 
 
 def test_an_app_that_the_service_does_not_know_looks_like_one_whose_plan_ended(client):
@@ -188,8 +193,8 @@ def test_the_channel_is_chosen_as_section_1_4_says(service, check):
     service.publish(make_bundle("1.361.0", {"a": "beta"}), channel="beta")
     service.publish(make_bundle("1.2.0", {"a": "private"}), channel="private")
     service.publish(make_bundle("1.1.0", {"a": "production"}))
-    assert check()["version"] == "1.1.0"
-    assert check(defaultChannel="beta")["version"] == "1.361.0"
+    assert offered(check()) == "1.1.0"
+    assert offered(check(defaultChannel="beta")) == "1.361.0"
     assert check(defaultChannel="private") == NO_CHANNEL
     assert check(defaultChannel="nope") == NO_CHANNEL
 
