@@ -67,9 +67,13 @@ class Arrival:
         scope: Scope,
         progress: Progress,
         should_stop: Callable[[], bool],
+        write_down: Callable[[Install], Install],
         patience: float = 0.0,
     ) -> Install:
         """Fetch and install ``update``; it is on disk and whole when this returns, and nothing points at it yet.
+
+        ``write_down`` puts it into the state while the install lock is still held: a clean-up between the two would
+        take it for a leftover.
 
         Raises:
             CapgoError: TransferError, IntegrityError, StorageError as ``errors`` tells.
@@ -99,7 +103,7 @@ class Arrival:
                 progress=progress,
             )
             try:
-                return self._install(archive, update, expected.digest.hex(), should_stop)
+                return write_down(self._install(archive, update, expected.digest.hex(), should_stop))
             finally:
                 self._drop(archive)
 

@@ -5,7 +5,6 @@ What is wrong raises ConfigError with the option's name, what it was and what is
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from dataclasses import dataclass
@@ -47,6 +46,7 @@ MAX_RESPONSE_TIMEOUT = 3.0
 MODES = ("off", "atBackground", "atInstall", "onLaunch", "always", "onlyDownload")
 _DIRECT = {"True": "always", "always": "always", "atInstall": "atInstall", "onLaunch": "onLaunch"}
 _MIN_PERIOD = 600
+_MAX_PERIOD = 10 * 365 * 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,16 +260,14 @@ def _is_loopback(host: str) -> bool:
 
 
 def _seconds(name: str, value: object, *, high: float) -> float:
-    good = (
-        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and 0 < value <= high
-    )
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= high
     _need(good, name, value, f"seconds above 0 and up to {high:g}")
     return float(value)  # type: ignore[arg-type]
 
 
 def _period(value: object) -> float:
     """0 or less turns the periodic check off, and nothing is shorter than ten minutes (plugin section 2)."""
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _MAX_PERIOD
     _need(good, "period_check_delay", value, f"seconds: 0 for none, else {_MIN_PERIOD} or more")
     seconds = float(value)  # type: ignore[arg-type]
     return 0.0 if seconds <= 0 else max(seconds, float(_MIN_PERIOD))

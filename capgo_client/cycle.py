@@ -55,6 +55,11 @@ class Result:
     outcome: Outcome | None = None
     bundle_id: str = ""
 
+    @property
+    def is_outage(self) -> bool:
+        """Whether the service gave no answer to act on: then nothing that could not be fetched again may go (P8)."""
+        return self.code == "retry_after" or isinstance(self.outcome, (Failed, Limited, PlanEnded))
+
 
 class Cycle:
     """Runs cycles, one at a time. Nothing that the world does raises out of ``run``."""
@@ -259,16 +264,23 @@ class Cycle:
         progress = Progress(self._emitter, version=update.version)
         try:
             install = arrival.bring(
-                update, scope=scope, progress=progress, should_stop=self.should_stop, patience=patience
+                update,
+                scope=scope,
+                progress=progress,
+                should_stop=self.should_stop,
+                write_down=lambda install: self._write_down(replace(install, by_app=by_app)),
+                patience=patience,
             )
         except Unfit as exc:
             self._condemn(update)
             raise exc.cause from exc
-        install = replace(install, by_app=by_app)
-        self._ledger.change(lambda state: state.with_install(install), patience=PATIENCE)
         bundle = self._opening.bundle_of(install)
         progress.finished(bundle)
         self._emitter.emit(Event("update_available", bundle=bundle, version=install.version))
+        return install
+
+    def _write_down(self, install: Install) -> Install:
+        self._ledger.change(lambda state: state.with_install(install), patience=PATIENCE)
         return install
 
     def _condemn(self, update: Update) -> None:

@@ -227,27 +227,36 @@ class Engine:
         order = Order(launch=True, foreground=True, direct=True, began=began)
         self._worker = self._new_worker()
         self._worker.start(order, delay=0.0)
-        if self.clock.wait(order.checked, self.config.response_timeout):
-            self.clock.wait(order.done, self.config.direct_timeout)
+        if self._in_time(order.checked, self.config.response_timeout):
+            self._in_time(order.done, self.config.direct_timeout)
         order.direct = False
         order.cancel_check()
         opened = self.opening.counted()
-        self._note_wait(opened, self.clock.monotonic() - began)
+        opened_update = self._candidate is not None and opened.bundle.id != self._candidate.bundle_id
+        self._note_wait(self.clock.monotonic() - began, opened_update=opened_update)
         return opened
 
-    def _note_wait(self, opened: Opened, seconds: float) -> None:
-        candidate = self._candidate
-        opened_update = candidate is not None and opened.bundle.id != candidate.bundle_id
+    def _in_time(self, event: threading.Event, seconds: float) -> bool:
+        """Wait for ``event``. A long wait is written down while it lasts: who tires of it may kill the app."""
+        end = self.clock.monotonic() + seconds
+        if self.clock.wait(event, min(seconds, schedule.LAUNCH_PATIENCE)):
+            return True
+        if seconds <= schedule.LAUNCH_PATIENCE:
+            return False
+        self._note_wait(seconds, opened_update=False)
+        return self.clock.wait(event, max(0.0, end - self.clock.monotonic()))
 
+    def _note_wait(self, seconds: float, *, opened_update: bool) -> None:
         def step(state: State) -> State:
             plan = schedule.waited(state.schedule, seconds=seconds, opened_update=opened_update)
             return state if plan is state.schedule else replace(state, schedule=plan)
 
+        if seconds <= schedule.LAUNCH_PATIENCE:
+            return
         try:
-            if seconds > schedule.LAUNCH_PATIENCE and not opened_update:
-                self.ledger.change(step, patience=LOCK_PATIENCE)
+            self.ledger.change(step, patience=LOCK_PATIENCE)
         except StorageError as exc:
-            _log.info("that this start waited in vain was not written down: %s", exc)
+            _log.info("how long this start waited was not written down: %s", exc)
 
     # ---- the worker ----
 
@@ -282,7 +291,7 @@ class Engine:
         if not self._looked_over:
             self._looked_over = True
             upkeep.quietly(lambda: self._look_over(upkeep))
-        upkeep.quietly(lambda: upkeep.tidy(self.running().bundle_id))
+        upkeep.quietly(lambda: upkeep.tidy(self.running().bundle_id, outage=result.is_outage))
 
     def _look_over(self, upkeep: Upkeep) -> None:
         upkeep.look_over(self.running().bundle_id)

@@ -80,24 +80,32 @@ class Emitter:
 
         return unsubscribe
 
-    def emit(self, event: Event) -> None:
-        """Have ``event`` delivered; returns at once."""
+    def emit(self, event: Event, *, locked: bool = False) -> None:
+        """Have ``event`` delivered; returns at once.
+
+        ``locked`` says that the caller holds a lock that the app could need: then also ``dispatch``, which may well
+        call back at once, is called on a thread of ours.
+        """
+        apart = locked or self._dispatch is None
         with self._lock:
             callbacks = tuple(self._callbacks[event.name])
             if self._closed or not callbacks:
                 return
             self._waiting.extend((callback, event) for callback in callbacks)
-            if self._dispatch is None and self._thread is None:
+            if apart and self._thread is None:
                 self._thread = threading.Thread(target=self._deliver_for_ever, name="capgo-events", daemon=True)
                 self._thread.start()
-        if self._dispatch is None:
+        if apart:
             self._news.set()
         else:
-            self._hand_over(self._dispatch)
+            self._hand_over()
 
-    def _hand_over(self, dispatch: Dispatch) -> None:
+    def _hand_over(self) -> None:
         try:
-            dispatch(self._deliver)
+            if self._dispatch is None:
+                self._deliver()
+            else:
+                self._dispatch(self._deliver)
         except Exception:
             _log.exception("dispatch raised; the event is delivered with the next one")
 
@@ -116,7 +124,7 @@ class Emitter:
         while not self._closed:
             self._news.wait()
             self._news.clear()
-            self._deliver()
+            self._hand_over()
 
     def close(self) -> None:
         """Deliver nothing more; the thread ends by itself."""

@@ -45,6 +45,8 @@ _CODES = {
     "timeout_error": "The service did not answer within the time limit (timed out).",
     "network_error": "The service could not be reached.",
     "response_error": "The service answered with an error of its own (5xx or an unknown page).",
+    "unknown_error": "The service met an error of its own (500).",
+    "no_channel": "No channel has a bundle for this device: make one public, or name one as default_channel.",
     "parse_error": "What answered is not the service, or spoke nonsense (a captive portal, a proxy).",
 }
 

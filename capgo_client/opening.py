@@ -100,6 +100,8 @@ class Opening:
             hold = self._take(choice.bundle_id)
             if hold.sound:
                 break
+            if hold.obstacle:
+                raise StorageError(hold.obstacle, code="cannot_look")  # what is not known to be bad is not forgotten
             unusable.add(choice.bundle_id)
         token = os.urandom(16).hex()
         after = boot.opened(choice.state, choice.bundle_id, token=token)
@@ -183,26 +185,39 @@ class Opening:
         )
 
     def _is_sound(self, bundle_id: str) -> bool:
-        return bundle_id == BUILTIN_ID or not self._store.fault(bundle_id, entry=self._config.entry)
+        if bundle_id == BUILTIN_ID:
+            return True
+        try:
+            return not self._store.fault(bundle_id, entry=self._config.entry)
+        except StorageError as exc:
+            _log.warning("install %s is passed over: %s", bundle_id, exc)
+            return False
 
     def _take(self, bundle_id: str) -> _Hold:
         """A lease on an install, and whether it may be opened; the builtin needs none."""
         if bundle_id == BUILTIN_ID:
             return _Hold(sound=True)
         lease = self._store.lease(bundle_id)
-        # The lease first: from here on nobody removes it, so what the glance sees stays true.
-        fault = "it is being removed" if lease is None else self._store.fault(bundle_id, entry=self._config.entry)
+        fault, obstacle = "it is gone, or being removed", ""
+        try:
+            # The lease first: from here on nobody removes it, so what the glance sees stays true.
+            fault = fault if lease is None else self._store.fault(bundle_id, entry=self._config.entry)
+        except StorageError as exc:
+            fault = obstacle = str(exc)
         if not fault:
             return _Hold(sound=True, lease=lease)
         _log.warning("install %s is not opened: %s", bundle_id, fault)
         _Hold(sound=False, lease=lease).release()
-        return _Hold(sound=False)
+        return _Hold(sound=False, obstacle=obstacle)
 
 
 @dataclass(frozen=True, slots=True)
 class _Hold:
+    """``obstacle`` is what kept us from telling whether it is sound."""
+
     sound: bool
     lease: FileLock | None = None
+    obstacle: str = ""
 
     def release(self) -> None:
         if self.lease is not None:

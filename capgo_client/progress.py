@@ -36,4 +36,5 @@ class Progress:
     def _tell(self, percent: int, bundle: Bundle | None = None) -> None:
         if percent > self._told:
             self._told = percent
-            self._emitter.emit(Event("download", bundle=bundle, version=self._version, percent=percent))
+            # While bytes come in, the install lock is held.
+            self._emitter.emit(Event("download", bundle=bundle, version=self._version, percent=percent), locked=True)

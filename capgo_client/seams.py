@@ -25,6 +25,7 @@ __all__ = ["Clock", "Files"]
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # a pipe in a file's place must not hold up a start; files do not notice
 
 
 class Clock:
@@ -51,7 +52,7 @@ class Files:
 
     def open_read(self, path: StrPath) -> int:
         """Open for reading; return the descriptor."""
-        return os.open(path, os.O_RDONLY | _NOFOLLOW | _BINARY | _CLOEXEC)
+        return os.open(path, os.O_RDONLY | _NOFOLLOW | _NONBLOCK | _BINARY | _CLOEXEC)
 
     def open_new(self, path: StrPath, mode: int = 0o600) -> int:
         """Create a file that must not exist yet; return the descriptor."""

@@ -70,9 +70,11 @@ class Session:
         self._reload = reload
         self._lock = threading.Lock()
         self._switching = threading.Lock()
+        self._switcher = 0
         self._timer: ReadyTimer | None = None
         self._closed = False
-        #: The last is on what runs now; those before it on what was switched away from, whose modules may linger.
+        self._is_ready = False
+        #: One on what runs now, and on each that was switched away from, whose modules may linger.
         self._leases: list[tuple[str, FileLock]] = []
         if opened.counted:
             leases.let_go(store.folder)
@@ -82,6 +84,11 @@ class Session:
     def opened(self) -> Opened:
         """What this process runs now."""
         return self._opened
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the app said so of what runs now; a switch begins anew."""
+        return self._is_ready
 
     def begin(self) -> None:
         """The app is about to open: start the ready timer, if this version has yet to prove itself."""
@@ -94,6 +101,7 @@ class Session:
     def ready(self) -> None:
         """The app says that this version works. Raises nothing; what cannot be written now is written later."""
         with self._lock:
+            self._is_ready = True
             opened = self._opened
             if self._closed or not opened.counted:
                 return
@@ -212,11 +220,20 @@ class Session:
         The attempt is written down before the app opens it. When ``reload`` raises, everything is as before.
 
         Raises:
-            BundleError: ``bundle_damaged``, or ``reload_failed`` with the app's own exception as its cause.
+            BundleError: ``bundle_damaged``, ``switch_running``, or ``reload_failed`` with the app's own exception as
+                its cause.
             StorageError: the attempt cannot be written down.
         """
+        if self._switcher == threading.get_ident():
+            raise BundleError("reload itself asked for another switch", code="switch_running", hint="raise instead")
         with self._switching:
-            return self._switch(bundle_id)
+            self._switcher = threading.get_ident()
+            try:
+                bundle = self._switch(bundle_id)
+            finally:
+                self._switcher = 0
+        self._emitter.emit(Event("set", bundle=bundle, version=bundle.version))
+        return bundle
 
     def _switch(self, bundle_id: str) -> Bundle:
         fault = "" if bundle_id == BUILTIN_ID else self._store.fault(bundle_id, entry=self._config.entry)
@@ -241,14 +258,18 @@ class Session:
             raise BundleError(f"reload raised for {bundle.version}; nothing changed", code="reload_failed") from exc
         with self._lock:
             self._stop_timer()
+            self._is_ready = False
             self._opened = Opened(bundle, token, "the app switched to it", FROM_FILE, lease)
         self._hold(self._opened)
         self.begin()
-        self._emitter.emit(Event("set", bundle=bundle, version=bundle.version))
         return bundle
 
     def _hold(self, opened: Opened) -> None:
-        if opened.lease is not None:
+        if opened.lease is None:
+            return
+        if any(bundle_id == opened.bundle.id for bundle_id, _ in self._leases):
+            opened.lease.release()  # going to and fro holds each bundle once
+        else:
             self._leases.append((opened.bundle.id, opened.lease))
 
     def _stop_timer(self) -> None:

@@ -13,6 +13,7 @@ from capgo_client.bundle import Bundle
 from capgo_client.config import CHANNEL_URL, STATS_URL, UPDATE_URL, checked_proxy, configure
 from capgo_client.engine import Engine
 from capgo_client.errors import CapgoError, ClosedError, ConfigError
+from capgo_client.install import leases
 from capgo_client.seams import Clock, Files
 from capgo_client.service import Wire
 from capgo_client.worker import Order
@@ -174,7 +175,6 @@ class Updater:
         )
         self._pid = os.getpid()
         self._start_lock = threading.Lock()
-        self._is_ready = False
         self._closed = False
         _engines.add(self._engine)
 
@@ -203,7 +203,6 @@ class Updater:
         """This version works. Idempotent, from any thread; without effect before ``start()`` and after ``close()``."""
         if self._is_inert or self._closed or self._engine.session is None:
             return
-        self._is_ready = True
         self._engine.session.ready()
         self._engine.hurry()
 
@@ -260,10 +259,12 @@ class Updater:
 
     def bundles(self) -> tuple[Bundle, ...]:
         """Every downloaded version that is on disk, oldest first. The builtin is not among them."""
+        self._require_open()
         return self._manual.bundles()
 
     def failed_update(self) -> Bundle | None:
         """The version that was last rolled back. It is told to one process only, as often as that one asks."""
+        self._require_open()
         return self._manual.failed_update()
 
     def explain(self) -> Explanation:
@@ -272,6 +273,7 @@ class Updater:
 
     def verify(self, bundle: Bundle | str, *, full: bool = True) -> Verification:
         """Look a bundle over: at a glance, or with ``full`` every file of it. Raises BundleError for unknown ones."""
+        self._require_open()
         return Verification(self._manual.verify(_id(bundle), full=full))
 
     # ---- doing by hand what the modes do by themselves ----
@@ -350,6 +352,7 @@ class Updater:
 
     def on(self, event: str, callback: Callback) -> Callable[[], None]:
         """Call ``callback`` with each Event of that name; returns what ends it. Raises ConfigError."""
+        self._require_open()
         try:
             return self._engine.emitter.subscribe(event, callback)
         except ValueError as exc:
@@ -376,7 +379,8 @@ class Updater:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         # Leaving by sys.exit() or Ctrl-C is no crash.
-        if isinstance(exc, Exception) and not self._is_ready:
+        session = self._engine.session
+        if isinstance(exc, Exception) and session is not None and not session.is_ready:
             self.report_crash(exc)
         self.close()
 
@@ -429,6 +433,7 @@ def current_updater() -> Updater:
 def _after_fork_in_child() -> None:
     for engine in list(_engines):
         engine.abandon()
+    leases.forget()
     _engines.clear()  # closing them at the child's exit would unlock what the parent holds
 
 

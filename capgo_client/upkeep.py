@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from capgo_client.bundle import BUILTIN_ID
+from capgo_client.bundle import BUILTIN_ID, BundleStatus
 from capgo_client.errors import Cancelled, StorageError
 from capgo_client.install.audit import audit
 from capgo_client.install.locks import install_lock
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from capgo_client.install.ledger import Ledger
+    from capgo_client.install.seal import Seal
     from capgo_client.install.store import Store
     from capgo_client.life.state import State
     from capgo_client.seams import Files
@@ -37,20 +38,55 @@ class Upkeep:
         self._should_stop = should_stop
 
     def before(self) -> None:
-        """Take in installs that a killed start published and did not write down. Raises StorageError."""
-        if set(self._store.ids()) - {install.id for install in self._ledger.load().state.installs}:
-            with install_lock(self._store.folder, files=self._files, patience=0.0):
-                self._ledger.change(lambda state: adopted(state, self._store), patience=PATIENCE)
-
-    def tidy(self, running_id: str) -> None:
-        """Remove what nothing needs. Raises StorageError."""
+        """Take in installs that a killed start published and did not write down. Raises StorageError, OSError."""
+        if not self._orphans():
+            return
         with install_lock(self._store.folder, files=self._files, patience=0.0):
+            seals = [seal for seal in map(self._sound_seal, self._orphans()) if seal is not None]
+            self._ledger.change(lambda state: adopted(state, seals), patience=PATIENCE)
+
+    def _orphans(self) -> list[str]:
+        """What is on disk and not in the state; nothing where the state is not ours to change."""
+        loaded = self._ledger.load()
+        known = {install.id for install in loaded.state.installs}
+        return sorted(set(self._store.ids()) - known) if loaded.writable else []
+
+    def _sound_seal(self, bundle_id: str) -> Seal | None:
+        """The seal of an orphan that passes the full verify: it may be what a power cut left of a removal."""
+        problems = audit(self._store.installs / bundle_id, files=self._files, should_stop=self._should_stop)
+        if not problems:
+            return self._store.seal(bundle_id)
+        _log.info("install %s is left over and not taken in: %s", bundle_id, problems[0])
+        return None
+
+    def tidy(self, running_id: str, *, outage: bool = False) -> None:
+        """Remove what nothing needs; in an ``outage`` no install, for nobody could bring it again (promise P8).
+
+        Raises StorageError.
+        """
+        with install_lock(self._store.folder, files=self._files, patience=0.0):
+            if outage or not self._ledger.load().writable:  # what we cannot know of, a newer library may need
+                self._store.clear_up(should_stop=self._should_stop)
+                return
             state = self._ledger.change(lambda state: _tidied(state, running_id), patience=PATIENCE)
+            self._agree(state)
             known = frozenset(install.id for install in state.installs) | {running_id}
             self._store.sweep(known, should_stop=self._should_stop)
 
+    def _agree(self, state: State) -> None:
+        """Set right the marks beside the installs, which follow the state and may have been cut off from it."""
+        for install in state.installs:
+            marked = self._store.confirmed_at(install.id) is not None
+            if install.confirmed and not marked:
+                self._store.mark_confirmed(install.id)
+            elif marked and install.status is BundleStatus.ERROR:
+                self._store.unmark_confirmed(install.id)
+
     def look_over(self, bundle_id: str) -> tuple[str, ...]:
-        """The full verify; a damaged install is broken for good, so that nothing opens or adopts it again."""
+        """The full verify; a damaged install is broken for good, so that nothing opens or adopts it again.
+
+        Raises StorageError.
+        """
         if bundle_id == BUILTIN_ID:
             return ()
         try:
@@ -67,7 +103,7 @@ class Upkeep:
         """Do ``step``; that the disk forbids it is no reason to end the cycle."""
         try:
             step()
-        except (StorageError, OSError) as exc:
+        except (StorageError, Cancelled, OSError) as exc:
             _log.info("left for another time: %s", exc)
 
 

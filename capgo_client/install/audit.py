@@ -6,8 +6,9 @@ import hashlib
 import stat
 
 from capgo_client.errors import Cancelled
+from capgo_client.install.checked import is_passing
 from capgo_client.install.seal import SealError, read_list, read_seal
-from capgo_client.install.store import APP
+from capgo_client.install.store import APP, cannot_look
 from capgo_client.install.trees import remove_tree
 
 TYPE_CHECKING = False
@@ -21,21 +22,29 @@ if TYPE_CHECKING:
 __all__ = ["audit"]
 
 _CHUNK = 1 << 18
-#: What Python itself writes beside a module that it imports; removed, never held against the bundle.
+#: What Python itself writes beside a module that it imports; removed, never held against the bundle, not even where
+#: the publisher packed some: Python makes it anew of the module, or does without.
 _BYTE_CODE = "__pycache__"
 
 
 def audit(folder: Path, *, files: Files, should_stop: Callable[[], bool]) -> tuple[str, ...]:
     """What is wrong with the install in ``folder``, one sentence each; empty when it is as it was sealed.
 
-    Byte code that a start wrote is removed. Raises Cancelled.
+    Byte code is removed. Raises Cancelled, and StorageError ``cannot_look`` for what says nothing about the install.
     """
     try:
-        records = read_list(folder, read_seal(folder, files=files), files=files)
+        return _problems(folder, files=files, should_stop=should_stop)
     except SealError as exc:
         return (str(exc),)
+    except OSError as exc:
+        raise cannot_look(exc) from exc
+
+
+def _problems(folder: Path, *, files: Files, should_stop: Callable[[], bool]) -> tuple[str, ...]:
+    """As ``audit``; raises SealError, and OSError where ``is_passing``."""
+    records = read_list(folder, read_seal(folder, files=files), files=files)
     problems: list[str] = []
-    expected = {record.path: record for record in records}
+    expected = {record.path: record for record in records if _BYTE_CODE not in record.path.split("/")[:-1]}
     for path in _files_below(folder / APP, "", problems, files=files):
         record = expected.pop(path, None)
         if should_stop():
@@ -50,8 +59,13 @@ def audit(folder: Path, *, files: Files, should_stop: Callable[[], bool]) -> tup
 def _files_below(folder: Path, prefix: str, problems: list[str], *, files: Files) -> list[str]:
     found: list[str] = []
     try:
+        if not stat.S_ISDIR(files.lstat(folder).st_mode):
+            problems.append(f"{prefix or 'app/'} is not a folder")
+            return found
         entries = sorted(files.scan(folder), key=lambda entry: entry.name)
     except OSError as exc:
+        if is_passing(exc):
+            raise
         problems.append(f"{prefix or 'the folder'} cannot be read: {exc.strerror}")
         return found
     for entry in entries:
@@ -84,6 +98,8 @@ def _fault(path: Path, record: FileRecord, *, files: Files) -> str:
             return f"{record.path} is not a plain file"
         size, digest = _digest(path, files=files)
     except OSError as exc:
+        if is_passing(exc):
+            raise
         return f"{record.path} cannot be read: {exc.strerror}"
     if size != record.size:
         return f"{record.path} has {size} bytes instead of {record.size}"

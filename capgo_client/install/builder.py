@@ -106,9 +106,13 @@ def _seal(
 
 
 def _publish(store: Store, stage: Path, bundle_id: str, *, files: Files) -> None:
-    """Only the inner folder becomes read-only: a folder without write permission cannot be renamed everywhere."""
-    seal_permissions(stage / APP, files=files)
+    """Only the inner folder becomes read-only: a folder without write permission cannot be renamed everywhere.
+
+    It does so after the flush, which may have to open each file for writing; that a power cut may undo the
+    permissions harms nothing.
+    """
     flush_tree(stage, files=files)
+    seal_permissions(stage / APP, files=files)
     files.rename(stage, store.installs / bundle_id)
     checked.sync_folder(store.installs, files=files)
 

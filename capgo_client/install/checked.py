@@ -5,8 +5,12 @@ It guards against torn writes and rotten disks, not against an attacker, who cou
 
 from __future__ import annotations
 
+import errno
 import json
+import stat
 import zlib
+
+from capgo_client.install.trees import remove_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,11 +18,19 @@ if TYPE_CHECKING:
 
     from capgo_client.seams import Files
 
-__all__ = ["DamagedError", "pack", "read", "sync_folder", "unpack", "write_synced"]
+__all__ = ["DamagedError", "is_passing", "pack", "put", "read", "sync_folder", "unpack", "write_synced"]
+
+#: The process, or the system as a whole, lacks something just now: this says nothing about the file.
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
 
 
 class DamagedError(ValueError):
     """The document is torn, altered, or was never one of ours."""
+
+
+def is_passing(exc: OSError) -> bool:
+    """Whether a later look may well succeed, so that nothing may be given up or replaced because of this one."""
+    return exc.errno in _PASSING
 
 
 def pack(document: object) -> bytes:
@@ -47,13 +59,28 @@ def read(path: Path, *, files: Files, limit: int) -> object:
 def write_synced(path: Path, data: bytes, *, files: Files) -> None:
     """Write a new file and bring it to the platter. A leftover of that name, from a start that was killed, goes."""
     if files.exists(path):
-        files.unlink(path)
+        remove_tree(path, files=files)
     fd = files.open_new(path)
     try:
         files.write_all(fd, data)
         files.fsync(fd)
     finally:
         files.close(fd)
+
+
+def put(source: Path, target: Path, *, files: Files) -> None:
+    """Rename a file of ours over another; a folder that has its name, which nobody can have wanted, goes."""
+    try:
+        files.rename(source, target)
+    except OSError:
+        if not _is_folder(target, files=files):
+            raise
+        remove_tree(target, files=files)
+        files.rename(source, target)
+
+
+def _is_folder(path: Path, *, files: Files) -> bool:
+    return files.exists(path) and stat.S_ISDIR(files.lstat(path).st_mode)
 
 
 def sync_folder(path: Path, *, files: Files) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 from dataclasses import dataclass
 
 from capgo_client.install import checked
+from capgo_client.install.locks import FileLock
 from capgo_client.protocol.requests import is_valid_device_id
 
 TYPE_CHECKING = False
@@ -17,6 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["DeviceId", "device_id"]
 
 _NAME = "device-id"
+#: So long the first caller waits for another process that changes the state (seconds).
+_PATIENCE = 1.0
+
+_log = logging.getLogger("capgo_client.install")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +36,48 @@ class DeviceId:
 
 def device_id(folder: Path, *, files: Files) -> DeviceId:
     """The id kept in ``folder``; made and written when there is none. Never raises."""
-    found = _read(folder / _NAME, files=files)
-    if found:
-        return DeviceId(found, kept=True)
-    made = _uuid4()
     try:
-        checked.write_synced(folder / f"{_NAME}.new", f"{made}\n".encode("ascii"), files=files)
-        files.rename(folder / f"{_NAME}.new", folder / _NAME)
+        found = _read(folder / _NAME, files=files)
+        return DeviceId(found or _made_once(folder, files=files), kept=True)
+    except OSError as exc:
+        _log.warning("the device id cannot be kept: %s", exc.strerror)
+        return DeviceId(_uuid4(), kept=False)
+
+
+def _made_once(folder: Path, *, files: Files) -> str:
+    """A new id, or the one that another process made while we waited for our turn; raises OSError."""
+    lock = FileLock(folder / "state.lock", files=files)
+    if not lock.acquire(patience=_PATIENCE):
+        raise OSError(errno.EBUSY, "another process holds the state")
+    try:
+        found = _read(folder / _NAME, files=files)
+        if found:
+            return found
+        made = _uuid4()
+        new = folder / f"{_NAME}.new"
+        checked.write_synced(new, f"{made}\n".encode("ascii"), files=files)
+        checked.put(new, folder / _NAME, files=files)
         checked.sync_folder(folder, files=files)
-    except OSError:
-        return DeviceId(made, kept=False)
-    # Two processes may have made one each; the one that stayed is everybody's.
-    return DeviceId(_read(folder / _NAME, files=files) or made, kept=True)
+        return made
+    finally:
+        lock.release()
 
 
 def _read(path: Path, *, files: Files) -> str:
+    """The id in the file, empty where there is none; raises OSError where that cannot be told just now."""
     try:
         text = files.read_bytes(path, 64).decode("ascii").strip()
-    except (OSError, ValueError):
+    except FileNotFoundError:
         return ""
-    return text.lower() if is_valid_device_id(text) else ""
+    except (OSError, ValueError) as exc:
+        if isinstance(exc, OSError) and checked.is_passing(exc):
+            raise
+        _log.warning("the kept device id cannot be used, so this counts as a new device: %s", exc)
+        return ""
+    if is_valid_device_id(text):
+        return text.lower()
+    _log.warning("the kept device id is damaged, so this counts as a new device")
+    return ""
 
 
 def _uuid4() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from capgo_client.errors import StorageError
 from capgo_client.install import checked
@@ -44,11 +44,20 @@ class LockBusyError(StorageError):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The state, where it came from, and whether it may be written back."""
+    """The state, where it came from, and whether it may be written back.
+
+    It may not where it is a newer library's, and where not all there is could be read (``obstacle`` says why): what
+    was written then would take the place of something better.
+    """
 
     state: State
     origin: str
-    writable: bool = True
+    obstacle: str = ""
+
+    @property
+    def writable(self) -> bool:
+        """Whether a change of it may be saved, and what it does not know be removed."""
+        return not self.obstacle
 
 
 class Ledger:
@@ -73,26 +82,43 @@ class Ledger:
 
     def load(self) -> Loaded:
         """The newest state that can be read. Never raises: what is damaged is passed over, and the log says so."""
+        obstacle = ""
         for name, origin in (("state.json", FROM_FILE), ("state.old", FROM_OLDER)):
-            found = self._load_one(self._folder / name, origin)
+            try:
+                found = self._load_one(self._folder / name, origin)
+            except OSError as exc:
+                obstacle = f"{name} cannot be read at the moment: {exc.strerror}"
+                _log.warning("%s", obstacle)
+                continue
             if found is not None:
-                return found
-        rebuilt = self._rebuild()
-        if rebuilt is not None:
-            _log.warning("the state file is lost; what is known of the installs was rebuilt from their sealed records")
-            return Loaded(rebuilt, FROM_SEALS)
-        return Loaded(self._fresh(), FROM_NOTHING)
+                return replace(found, obstacle=found.obstacle or obstacle)
+        return self._load_rebuilt(obstacle)
+
+    def _load_rebuilt(self, obstacle: str) -> Loaded:
+        try:
+            rebuilt = self._rebuild()
+        except OSError as exc:
+            obstacle = f"the installs cannot be looked through: {exc.strerror}"
+            _log.warning("%s", obstacle)
+            return Loaded(self._fresh(), FROM_NOTHING, obstacle)
+        if rebuilt is None:
+            return Loaded(self._fresh(), FROM_NOTHING, obstacle)
+        _log.warning("the state file is lost; what is known of the installs was rebuilt from their sealed records")
+        return Loaded(rebuilt, FROM_SEALS, obstacle)
 
     def _load_one(self, path: Path, origin: str) -> Loaded | None:
+        """One generation; None where it is missing or damaged. Raises OSError where that cannot be told now."""
         try:
             document = checked.read(path, files=self._files, limit=_LIMIT)
             schema = document.get("schema") if isinstance(document, dict) else None
             if isinstance(schema, int) and schema > SCHEMA:
-                return Loaded(self._newer(document), NEWER_SCHEMA, writable=False)
+                return Loaded(self._newer(document), NEWER_SCHEMA, "the state file was written by a newer library")
             return Loaded(from_document(document), origin)
         except FileNotFoundError:
             return None
         except (OSError, checked.DamagedError, DocumentError) as exc:
+            if isinstance(exc, OSError) and checked.is_passing(exc):
+                raise
             _log.warning("%s cannot be used: %s", path.name, exc)
             return None
 
@@ -131,14 +157,15 @@ class Ledger:
     def save(self, state: State, loaded: Loaded) -> None:
         """Replace what was ``loaded``; the caller holds the lock. Raises StorageError; then the old one stands."""
         if not loaded.writable:
-            raise StorageError("the state file was written by a newer library", code="state_newer")
+            code = "state_newer" if loaded.origin == NEWER_SCHEMA else "state_unreadable"
+            raise StorageError(loaded.obstacle, code=code)
         new, current, old = (self._folder / name for name in ("state.new", "state.json", "state.old"))
         files = self._files
         try:
             checked.write_synced(new, checked.pack(to_document(state)), files=files)
             if loaded.origin == FROM_FILE:  # a damaged document must not take the place of the good older one
-                files.rename(current, old)
-            files.rename(new, current)
+                checked.put(current, old, files=files)
+            checked.put(new, current, files=files)
             checked.sync_folder(self._folder, files=files)
         except (OSError, ValueError) as exc:
             raise StorageError(f"the state cannot be written: {exc}", code="state_unwritable") from exc

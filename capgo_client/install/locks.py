@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
 from contextlib import contextmanager
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FileLock", "install_lock"]
 
+_log = logging.getLogger("capgo_client.install")
+
 #: Pause between two looks at a lock that is taken (seconds).
 _POLL = 0.005
 
@@ -33,6 +37,7 @@ class FileLock:
         self._files = files
         self._shared = shared
         self._fd: int | None = None
+        self._pid = 0
 
     @property
     def held(self) -> bool:
@@ -50,9 +55,9 @@ class FileLock:
             taken = self._wait_for(fd, patience)
         finally:
             if not taken:
-                self._files.close(fd)
+                self._close(fd)
         if taken:
-            self._fd = fd
+            self._fd, self._pid = fd, os.getpid()
         return taken
 
     def _wait_for(self, fd: int, patience: float) -> bool:
@@ -65,20 +70,29 @@ class FileLock:
         return system.try_lock(fd, shared=self._shared)
 
     def release(self) -> None:
-        """Give the lock back; nothing happens when it is not held."""
+        """Give the lock back; nothing happens when it is not held. Raises nothing: a closed handle holds no lock."""
         fd, self._fd = self._fd, None
         if fd is None:
             return
         try:
-            system.unlock(fd)
+            if self._pid == os.getpid():  # a forked child's copy is the parent's lock
+                system.unlock(fd)
+        except OSError as exc:
+            _log.debug("unlocking %s: %s", self._path.name, exc.strerror)
         finally:
+            self._close(fd)
+
+    def _close(self, fd: int) -> None:
+        try:
             self._files.close(fd)
+        except OSError as exc:
+            _log.debug("closing %s: %s", self._path.name, exc.strerror)
 
     def abandon(self) -> None:
         """Forget the lock in a forked child: close this copy of the handle, leave the parent's lock alone."""
         fd, self._fd = self._fd, None
         if fd is not None:
-            self._files.close(fd)
+            self._close(fd)
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from capgo_client.life.state import Install, State
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from capgo_client.install.seal import Seal
     from capgo_client.install.store import Store
 
@@ -34,7 +36,10 @@ def install_of(seal: Seal) -> Install:
 
 
 def rebuilt(store: Store) -> State | None:
-    """The state that the installs on disk tell of; None where none of them had confirmed itself."""
+    """The state that the installs on disk tell of; None where none of them had confirmed itself.
+
+    Raises OSError where they cannot be looked through just now.
+    """
     known: list[tuple[float, Seal]] = []
     for seal in store.sealed():
         confirmed_at = store.confirmed_at(seal.id)
@@ -45,26 +50,17 @@ def rebuilt(store: Store) -> State | None:
     known.sort(key=lambda pair: (pair[0], pair[1].sealed_at), reverse=True)
     newest = known[0][1]
     state = State(native_version=newest.native_version, current=newest.id, fallback=newest.id)
+    known = [pair for pair in known if pair[1].native_version == newest.native_version]
     for _, seal in known:
         state = state.with_install(replace(install_of(seal), status=BundleStatus.SUCCESS))
         state = replace(state, newest_confirmed=verdicts.newest(state.newest_confirmed, seal.version))
     return replace(state, previous=known[1][1].id if len(known) > 1 else BUILTIN_ID)
 
 
-def adopted(state: State, store: Store) -> State:
-    """Take in installs that a killed start published but did not write down; they are whole, they were sealed."""
-    for bundle_id in store.ids():
-        if state.install(bundle_id) is None:
-            state = _adopt(state, store, bundle_id)
+def adopted(state: State, seals: Iterable[Seal]) -> State:
+    """Take in installs that a killed start published but did not write down; the caller has looked them over."""
+    for seal in seals:
+        # Of another installer's time it is no use: the state forgot it on purpose.
+        if state.install(seal.id) is None and seal.native_version == state.native_version:
+            state = state.with_install(install_of(seal))
     return state
-
-
-def _adopt(state: State, store: Store, bundle_id: str) -> State:
-    from capgo_client.install.seal import SealError
-
-    try:
-        seal = store.seal(bundle_id)
-    except SealError:
-        return state
-    # Of another installer's time it is no use: the state forgot it on purpose.
-    return state.with_install(install_of(seal)) if seal.native_version == state.native_version else state

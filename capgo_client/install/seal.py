@@ -7,7 +7,7 @@ holds the list and is read only by a full verify. The seal carries the list's SH
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from capgo_client.install import checked
 from capgo_client.install.record import FileRecord
@@ -30,6 +30,9 @@ _LIST_LIMIT = 64 << 20
 
 class SealError(ValueError):
     """The sealed record is missing, damaged, or of a newer library."""
+
+
+_KINDS = {"str": (str,), "int": (int,), "float": (int, float)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +70,37 @@ def _sha256(data: bytes) -> str:
 
 
 def read_seal(folder: Path, *, files: Files) -> Seal:
-    """The seal of the install in ``folder``; raises SealError, whatever is wrong with it."""
+    """The seal of the install in ``folder``; raises SealError for a bad one, OSError for one not readable just now."""
     try:
         document = checked.read(folder / SEAL_NAME, files=files, limit=_SEAL_LIMIT)
         if not isinstance(document, dict) or document.pop("schema", None) != SEAL_SCHEMA:
             raise SealError("the seal is of another library version")
         seal = Seal(**document)
-    except (OSError, checked.DamagedError, TypeError) as exc:
+    except OSError as exc:
+        if checked.is_passing(exc):
+            raise
+        raise SealError(f"the seal cannot be read: {exc.strerror}") from exc
+    except (checked.DamagedError, TypeError) as exc:
         raise SealError(f"the seal cannot be read: {exc}") from exc
-    if seal.id != folder.name or not all(isinstance(t, str) for t in (seal.version, seal.checksum, seal.list_sha256)):
+    if not all(_fits(getattr(seal, f.name), str(f.type)) for f in fields(Seal)) or seal.id != folder.name:
         raise SealError("the seal belongs to another install")
     return seal
 
 
+def _fits(value: object, kind: str) -> bool:
+    return isinstance(value, _KINDS[kind]) and not isinstance(value, bool)
+
+
 def read_list(folder: Path, seal: Seal, *, files: Files) -> tuple[FileRecord, ...]:
-    """The list that ``seal`` vouches for; raises SealError."""
+    """The list that ``seal`` vouches for; raises SealError, or OSError as ``read_seal`` does."""
     try:
         data = files.read_bytes(folder / FILES_NAME, _LIST_LIMIT)
         if _sha256(data) != seal.list_sha256:
             raise SealError("the list of files is not the one that was sealed")
         return tuple(FileRecord(path, size, sha256) for path, size, sha256 in json.loads(data))
-    except (OSError, ValueError, TypeError) as exc:
+    except OSError as exc:
+        if checked.is_passing(exc):
+            raise
+        raise SealError(f"the list of files cannot be read: {exc.strerror}") from exc
+    except (ValueError, TypeError) as exc:
         raise SealError(f"the list of files cannot be read: {exc}") from exc

@@ -17,10 +17,12 @@ import logging
 import os
 import stat
 
+from capgo_client.errors import StorageError
 from capgo_client.install import checked
 from capgo_client.install.locks import FileLock
 from capgo_client.install.seal import SEAL_NAME, Seal, SealError, read_seal
 from capgo_client.install.trees import remove_tree
+from capgo_client.platforms import system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from capgo_client.seams import Files
 
-__all__ = ["APP", "LEASE", "Store", "new_id"]
+__all__ = ["APP", "LEASE", "Store", "cannot_look", "new_id"]
 
 APP = "app"
 LEASE = "lease"
@@ -44,6 +46,11 @@ def new_id() -> str:
     return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in os.urandom(10))
 
 
+def cannot_look(exc: OSError) -> StorageError:
+    """The error for a look at an install that has to be taken another time."""
+    return StorageError(f"an install cannot be looked at just now: {exc.strerror}", code="cannot_look")
+
+
 class Store:
     """What is on disk below ``folder``. It knows nothing of which install is wanted."""
 
@@ -56,31 +63,51 @@ class Store:
         self._files = files
 
     def prepare(self) -> None:
-        """Make the folders that are missing, private to the user. Raises OSError where that cannot be."""
+        """Make the folders that are missing, private to the user. Raises OSError where that cannot be.
+
+        What was made is brought to the platter, or a power cut could take away all that was written below it since.
+        """
         self._make_private(self.folder)
-        for folder in (self.installs, self.staging, self.trash, self.downloads):
-            if not self._files.exists(folder):
-                self._files.mkdir(folder)
+        missing = [f for f in (self.installs, self.staging, self.trash, self.downloads) if not self._is_folder(f)]
+        for folder in missing:
+            if self._files.exists(folder):
+                self._files.unlink(folder)  # a file, or a link: nothing of ours
+            self._mkdir(folder)
+        if missing:
+            checked.sync_folder(self.folder, files=self._files)
 
     def _make_private(self, folder: Path) -> None:
         if self._files.exists(folder):
             return
         self._make_private(folder.parent)
+        self._mkdir(folder)
+        checked.sync_folder(folder.parent, files=self._files)
+
+    def _mkdir(self, folder: Path) -> None:
         try:
             self._files.mkdir(folder)
         except FileExistsError:
             return  # another process of this app was quicker
+
+    def _is_folder(self, path: Path) -> bool:
+        try:
+            return stat.S_ISDIR(self._files.lstat(path).st_mode)
+        except FileNotFoundError:
+            return False
 
     def app_path(self, bundle_id: str) -> Path:
         """The folder that the app opens."""
         return self.installs / bundle_id / APP
 
     def seal(self, bundle_id: str) -> Seal:
-        """The sealed record of an install; raises SealError."""
+        """The sealed record of an install; raises SealError, or OSError where it cannot be read just now."""
         return read_seal(self.installs / bundle_id, files=self._files)
 
     def fault(self, bundle_id: str, *, entry: str) -> str:
-        """What is wrong with an install at a glance, empty when nothing is; costs the same for any bundle's size."""
+        """What is wrong with an install at a glance, empty when nothing is; costs the same for any bundle's size.
+
+        Raises StorageError ``cannot_look`` for what says nothing about the install (too many open files).
+        """
         try:
             self.seal(bundle_id)
             app = self.app_path(bundle_id)
@@ -88,9 +115,12 @@ class Store:
                 return "its folder is not a folder"
             if entry and not stat.S_ISREG(self._files.lstat(app / entry).st_mode):
                 return f"its entry {entry} is not a file"
+            self._files.lstat(self.installs / bundle_id / LEASE)  # without it no lease can be had, and none opens it
         except SealError as exc:
             return str(exc)
         except OSError as exc:
+            if checked.is_passing(exc):
+                raise cannot_look(exc) from exc
             return f"{exc.strerror or exc}: {exc.filename}"
         return ""
 
@@ -138,8 +168,8 @@ class Store:
             return None
 
     def sealed(self) -> Iterator[Seal]:
-        """Every install whose seal can be read."""
-        for bundle_id in self.ids():
+        """Every install whose seal can be read. Raises OSError where that cannot be told just now."""
+        for bundle_id in self._names():
             try:
                 yield self.seal(bundle_id)
             except SealError as exc:
@@ -148,8 +178,15 @@ class Store:
     def ids(self) -> tuple[str, ...]:
         """The names of all folders of installs, sound or not."""
         try:
+            return self._names()
+        except OSError as exc:
+            _log.warning("the installs cannot be listed: %s", exc.strerror)
+            return ()
+
+    def _names(self) -> tuple[str, ...]:
+        try:
             return tuple(sorted(entry.name for entry in self._files.scan(self.installs)))
-        except OSError:
+        except FileNotFoundError:
             return ()
 
     def remove(self, bundle_id: str, *, should_stop: Callable[[], bool] = lambda: False) -> bool:
@@ -157,35 +194,47 @@ class Store:
 
         It is renamed first, so that a half-removed one is never taken for an install.
         """
-        folder = self.installs / bundle_id
+        folder, grave = self.installs / bundle_id, self.trash / f"{bundle_id}-{new_id()}"
+        try:
+            if not self._files.exists(folder):
+                return True
+            if not self._bury(folder, grave):
+                return False
+        except OSError as exc:
+            _log.warning("install %s could not be removed: %s", bundle_id, exc.strerror)
+            return False
+        self._empty(grave, should_stop=should_stop)
+        return True
+
+    def _bury(self, folder: Path, grave: Path) -> bool:
+        """Rename an install into the trash; False where some process runs from it."""
         lease = FileLock(folder / LEASE, files=self._files)
         try:
             if self._files.exists(folder / LEASE) and not lease.acquire():
                 return False
-            grave = self.trash / f"{bundle_id}-{new_id()}"
+            if not system.RENAMES_OPEN:
+                lease.release()  # from here on the rename itself fails where another process has the lease open
             self._files.rename(folder, grave)
-        except FileNotFoundError:
-            return True
-        except OSError as exc:
-            _log.warning("install %s could not be removed: %s", bundle_id, exc.strerror)
-            return False
         finally:
             lease.release()
-        self._empty(grave, should_stop=should_stop)
         return True
 
     def sweep(self, known: frozenset[str], *, should_stop: Callable[[], bool]) -> None:
         """Remove what earlier starts left behind: half-made, half-removed and forgotten installs.
 
-        The caller holds the install lock, so nothing in ``staging`` is being made.
+        The caller holds the install lock, so nothing in ``staging`` is being made, and knows the whole state.
         """
-        checked.sync_folder(self.installs, files=self._files)
-        for folder in (self.staging, self.trash):
-            for entry in self._scan(folder):
-                self._empty(folder / entry, should_stop=should_stop)
+        self.clear_up(should_stop=should_stop)
         for bundle_id in self.ids():
             if bundle_id not in known and not should_stop():
                 self.remove(bundle_id, should_stop=should_stop)
+
+    def clear_up(self, *, should_stop: Callable[[], bool]) -> None:
+        """Empty ``staging`` and ``trash``; the caller holds the install lock."""
+        for folder in (self.staging, self.trash):
+            for entry in self._scan(folder):
+                if not should_stop():
+                    self._empty(folder / entry, should_stop=should_stop)
 
     def _scan(self, folder: Path) -> tuple[str, ...]:
         try:
@@ -195,6 +244,9 @@ class Store:
 
     def _empty(self, path: Path, *, should_stop: Callable[[], bool]) -> None:
         try:
+            # Where it stands now comes first, or a power cut could bring back a half-empty folder where it stood.
+            checked.sync_folder(path.parent, files=self._files)
+            checked.sync_folder(self.installs, files=self._files)
             remove_tree(path, files=self._files, should_stop=should_stop)
         except OSError as exc:
             _log.warning("%s could not be removed: %s", path.name, exc.strerror)

@@ -46,7 +46,8 @@ def _open_folder(path: Path, *, files: Files) -> int | None:
 
 
 def _flush_one(path: Path, *, is_folder: bool, files: Files) -> None:
-    fd = _open_folder(path, files=files) if is_folder else files.open_read(path)
+    # For writing, because Windows flushes no other handle.
+    fd = _open_folder(path, files=files) if is_folder else files.open_update(path)
     if fd is None:
         return
     try:

@@ -87,8 +87,7 @@ def _queued(state: State, *, max_attempts: int, now: float) -> Choice:
     install = state.install(state.next)
     if install is None or install.status is BundleStatus.ERROR:
         return Choice(replace(state, next=""), "", "")
-    sentence = verdicts.failed_before(state, version=install.version, checksum=install.checksum, now=now)
-    if sentence is not None and not install.confirmed:
+    if verdicts.failed_before(state, version=install.version, checksum=install.checksum, now=now) is not None:
         return Choice(replace(state, next=""), "", "")  # a copy of it failed after this one was queued
     if not install.confirmed and install.attempts >= max_attempts:
         return Choice(_given_up(state, install, hard=False, now=now), "", "")

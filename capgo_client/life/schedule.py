@@ -112,7 +112,7 @@ def _drawn(base: float, count: int, *, now: float, jitter: float) -> float:
 
 
 def waited(schedule: Schedule, *, seconds: float, opened_update: bool) -> Schedule:
-    """A direct launch is over: it spent ``seconds`` waiting. Too long for nothing stops the next ones from waiting."""
-    if opened_update or seconds <= LAUNCH_PATIENCE or schedule.hold:
+    """A direct launch spends, or spent, ``seconds`` waiting. Too long for nothing stops the next ones from waiting."""
+    if seconds <= LAUNCH_PATIENCE or schedule.hold is not opened_update:
         return schedule
-    return replace(schedule, hold=True)
+    return replace(schedule, hold=not opened_update)

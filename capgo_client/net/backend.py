@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from capgo_client.net.deadline import Scope
     from capgo_client.net.resolver import Resolver
 
-__all__ = ["DeadlineBackend"]
+__all__ = ["DeadlineBackend", "StaleConnection"]
 
 #: Bytes to ask of a plain socket at once; httpcore's 64 KiB cost four times the calls.
 _RECEIVE = 256 * 1024
@@ -34,6 +34,10 @@ _TLS_HINT = (
     "check the device's clock first: a wrong date makes every certificate look expired or not yet valid; "
     "then whether a proxy with a certificate of its own stands in between"
 )
+
+
+class StaleConnection(NetworkError):
+    """A kept connection turned out to be closed by the server; nothing of a reply came. Never leaves ``net``."""
 
 
 class DeadlineBackend(httpcore.NetworkBackend):
@@ -74,6 +78,8 @@ class _Stream(httpcore.NetworkStream):
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._is_tls = isinstance(sock, ssl.SSLSocket)
+        self._has_served = False
+        self._is_kept = False  # from a request before, and nothing has come since
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
         scope = current_scope()
@@ -85,13 +91,18 @@ class _Stream(httpcore.NetworkStream):
         except CapgoError:
             raise
         except OSError as exc:
-            raise NetworkError(f"The connection broke {_PLACE[stage]}: {_reason(exc)}") from exc
+            kind = StaleConnection if self._is_kept else NetworkError
+            raise kind(f"The connection broke {_PLACE[stage]}: {_reason(exc)}") from exc
         if not data:
             scope.check()  # after a shutdown recv() reports a clean end
+            if self._is_kept:
+                raise StaleConnection("The server closed the connection that was kept")
+        self._has_served, self._is_kept = True, False
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         scope = current_scope()
+        self._is_kept, self._has_served = self._is_kept or self._has_served, False
         view = memoryview(buffer)
         while view:
             try:

@@ -86,7 +86,7 @@ class Scope:
             return Cancelled("The exchange was cancelled")
         when, hint = _STAGES[self.stage]
         if self._end is not None and (self._step is None or now() >= self._end):
-            return DeadlineExceeded(f"No complete reply within {self._seconds:g} s, time ran out {when}", hint=hint)
+            return DeadlineExceeded(f"No complete reply within {self._seconds:.2f} s, time ran out {when}", hint=hint)
         return DeadlineExceeded(f"Nothing happened for {self._step:g} s {when}", hint=hint)
 
     def cancel(self) -> None:

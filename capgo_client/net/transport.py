@@ -10,7 +10,7 @@ import httpcore
 import httpx
 
 from capgo_client.errors import NetworkError
-from capgo_client.net.backend import DeadlineBackend
+from capgo_client.net.backend import DeadlineBackend, StaleConnection
 from capgo_client.net.deadline import current_scope
 from capgo_client.net.proxies import ProxyRules
 from capgo_client.net.resolver import SHARED_LOOKUPS, Lookups, Resolver
@@ -70,7 +70,7 @@ class DeadlineTransport(httpx.BaseTransport):
         proxy = self._rules.choose(scheme=url.scheme, host=url.host, port=port, scope=scope)
         pool = self._pool(url.scheme, proxy)
         with _translated():
-            response = pool.handle_request(_for_httpcore(request))
+            response = _send(pool, request)
         scope.stage = "body"
         body = cast("Iterable[bytes]", response.stream)  # a synchronous pool gives nothing else
         return httpx.Response(response.status, headers=response.headers, stream=_Body(body))
@@ -171,6 +171,15 @@ class _Body(httpx.SyncByteStream):
         close = getattr(self._stream, "close", None)
         if close is not None:
             close()
+
+
+def _send(pool: httpcore.ConnectionPool, request: httpx.Request) -> httpcore.Response:
+    # The server may close a kept connection at the very moment we use it. Ends, because a new one is never stale.
+    while True:
+        try:
+            return pool.handle_request(_for_httpcore(request))
+        except StaleConnection:
+            continue
 
 
 def _for_httpcore(request: httpx.Request) -> httpcore.Request:

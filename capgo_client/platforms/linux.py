@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from capgo_client.platforms.posix import default_data_dir, flush, os_version, try_lock, unlock
+from capgo_client.platforms.posix import RENAMES_OPEN, default_data_dir, flush, os_version, try_lock, unlock
 
-__all__ = ["default_data_dir", "flush", "os_version", "sync_filesystem", "try_lock", "unlock"]
+__all__ = ["RENAMES_OPEN", "default_data_dir", "flush", "os_version", "sync_filesystem", "try_lock", "unlock"]
 
 #: Before 5.8, syncfs(2) answered success when a write-back had failed, so it proves nothing there.
 _REPORTS_ERRORS = (5, 8)

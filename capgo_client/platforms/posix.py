@@ -10,7 +10,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["default_data_dir", "flush", "os_version", "sync_filesystem", "try_lock", "unlock"]
+__all__ = ["RENAMES_OPEN", "default_data_dir", "flush", "os_version", "sync_filesystem", "try_lock", "unlock"]
+
+#: Whether a folder can be renamed while somebody has a file in it open.
+RENAMES_OPEN = True
 
 _BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 

@@ -1,7 +1,8 @@
 """Windows. Not tested on a device here; its rules are tested by simulation.
 
 A folder cannot be flushed there, so a power cut may lose the last rename: the old version opens, which P4 allows.
-Shared locks do not exist in ``msvcrt``: a lease excludes its like, so a second process opens without one.
+Shared locks do not exist in ``msvcrt``, and a lease needs none: Windows renames no folder in which somebody has a
+file open, so the open handle by itself keeps an install from being removed.
 """
 
 from __future__ import annotations
@@ -13,15 +14,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["default_data_dir", "flush", "os_version", "sync_filesystem", "try_lock", "unlock"]
+__all__ = ["RENAMES_OPEN", "default_data_dir", "flush", "os_version", "sync_filesystem", "try_lock", "unlock"]
+
+#: Whether a folder can be renamed while somebody has a file in it open.
+RENAMES_OPEN = False
 
 #: The byte that is locked lies far behind the end, so that the file itself stays readable.
 _LOCKED_BYTE = 1 << 30
 
 
 def try_lock(fd: int, *, shared: bool) -> bool:
-    """Take the lock if it is free, without waiting."""
-    del shared
+    """Take the lock if it is free, without waiting; a shared one is had by having the file open."""
+    if shared:
+        return True
     import msvcrt
 
     os.lseek(fd, _LOCKED_BYTE, os.SEEK_SET)
@@ -33,7 +38,7 @@ def try_lock(fd: int, *, shared: bool) -> bool:
 
 
 def unlock(fd: int) -> None:
-    """Give the lock back."""
+    """Give the lock back; raises OSError where there was only a shared one."""
     import msvcrt
 
     os.lseek(fd, _LOCKED_BYTE, os.SEEK_SET)

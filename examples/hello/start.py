@@ -34,7 +34,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def build_updater(options: argparse.Namespace) -> Updater:
-    urls = {}
+    urls: dict[str, Any] = {}
     if options.service:
         endpoints = {"update_url": "updates", "stats_url": "stats", "channel_url": "channel_self"}
         urls = {name: f"{options.service}/{path}" for name, path in endpoints.items()}
@@ -58,12 +58,13 @@ def main() -> None:
         with updater:  # an exception that leaves this block before "ready" rolls the version back
             began = time.perf_counter()
             bundle = updater.start()
-            facts |= {"seconds": time.perf_counter() - began, "version": bundle.version, "path": str(bundle.path)}
+            facts |= {"seconds": time.perf_counter() - began, "started_at": time.monotonic()}
+            facts |= {"version": bundle.version, "path": str(bundle.path)}
             print(f"[start() took {facts['seconds']:.3f} s and opened {bundle.version}]", flush=True)
             write(options.report, facts)
             run(bundle.path)
             updater.wait(options.stay)  # a real app has a main loop here
-            facts["left_at"] = time.time()
+            facts["left_at"] = time.monotonic()
     finally:
         explanation = updater.explain()
         print(explanation, flush=True)

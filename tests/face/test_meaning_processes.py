@@ -305,10 +305,13 @@ def test_a_parent_that_dies_frees_its_locks_although_its_child_lives(app):
     body = """
 u = updater()
 u.start()
+seen, see = os.pipe()
 pid = os.fork()
 if pid == 0:
+    os.write(see, b"here")
     input()
     os._exit(0)
+os.read(seen, 4)
 tell(pid)
 os._exit(0)
 """

@@ -214,6 +214,13 @@ def test_deep_nesting_in_any_key_is_refused_and_nothing_else(where: tuple[object
         from_document(document)
 
 
+@pytest.mark.parametrize("id_", ["", ".", "..", "../x", "a/b", "a\\b", "a b", "a\0", "é", "²"])
+@pytest.mark.parametrize("where", [("installs", 0), ("failed",)])
+def test_an_id_that_could_name_anything_but_an_install_folder_is_refused(where: tuple[object, ...], id_: str) -> None:
+    with pytest.raises(DocumentError):
+        from_document(changed(where, "id", id_))
+
+
 @pytest.mark.parametrize("name", list(VALUES))
 @pytest.mark.parametrize("key", ["surprise", "", "__class__"])
 def test_an_unknown_key_is_refused(name: str, key: str) -> None:

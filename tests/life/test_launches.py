@@ -8,6 +8,7 @@ from device import DAY, NOW, YEAR, Device, install
 from capgo_client.bundle import BUILTIN_ID, BundleStatus
 from capgo_client.life import boot
 from capgo_client.life.decide import ALREADY_HERE, FETCH, REFUSE
+from capgo_client.life.schedule import may_ask
 from capgo_client.life.state import State, Verdict
 
 pytestmark = pytest.mark.promise(5)
@@ -170,6 +171,16 @@ def test_the_ready_timer_has_no_say_over_a_confirmed_version(device: Device) -> 
     assert device.state == before
 
 
+def test_the_ready_timer_has_no_say_over_a_confirmed_version_that_is_opened_anew(device: Device) -> None:
+    device.good("1.1.0")
+    device.good("1.2.0")
+    device.offered("1.1.0")
+    device.start()
+    device.timer()
+    assert device.start() == "v1.1.0"
+    assert device.state.verdicts == ()
+
+
 def test_the_ready_timer_has_no_say_after_ready(device: Device) -> None:
     device.offered("1.1.0")
     device.start()
@@ -318,6 +329,30 @@ def test_a_stale_crash_of_a_confirmed_version_leaves_the_launch_that_runs_its_sa
     device.crash(running="v1.1.0", token=old)
     device.ready()
     assert device.state.fallback == "v1.2.0"
+
+
+def test_a_crash_reported_for_the_good_version_while_the_bad_one_still_runs_counts_for_nothing(
+    device: Device,
+) -> None:
+    device.good("1.1.0")
+    old = device.token
+    device.offered("1.2.0")
+    device.start()
+    device.timer()
+    before = device.state
+    device.crash(running="v1.1.0", token=old)
+    assert device.state == before
+    device.ready()
+    assert device.start() == "v1.2.0"
+
+
+def test_where_the_launch_is_unknown_only_what_is_current_may_speak(device: Device) -> None:
+    device.good("1.1.0")
+    device.good("1.2.0")
+    device.state = before = replace(device.state, launch=None)
+    device.ready(running="v1.1.0", token="made-up")
+    device.crash(running="v1.1.0", token="made-up")
+    assert device.state == before
 
 
 def test_a_crash_of_the_builtin_condemns_nothing(device: Device) -> None:
@@ -542,6 +577,22 @@ def test_with_fallback_and_previous_damaged_an_older_good_version_opens_before_t
         device.good(version)
     device.put("1.4.0")
     assert device.start(unusable=frozenset({"v1.3.0", "v1.2.0"})) == "v1.1.0"
+
+
+def test_the_good_version_used_last_comes_before_one_installed_later(device: Device) -> None:
+    device.good("1.1.0")
+    device.now += 1
+    device.good("1.2.0")
+    device.good("1.1.0")
+    device.good("1.3.0")
+    assert device.start(unusable=frozenset({"v1.3.0"})) == "v1.1.0"
+
+
+def test_a_current_version_that_was_condemned_is_not_opened_however_few_starts_it_had() -> None:
+    bad = install("1.2.0", status=BundleStatus.ERROR)
+    good = install("1.1.0", confirmed=True)
+    state = State(native_version="1.0.0", current=bad.id, fallback=good.id, installs=(bad, good))
+    assert boot.choice(state, max_attempts=3, now=NOW).bundle_id == good.id
 
 
 def test_of_several_older_good_versions_the_newest_install_opens() -> None:
@@ -775,6 +826,16 @@ def test_a_clock_set_forward_a_year_ends_a_soft_sentence_and_no_hard_one(device:
     device.start()
     assert device.decide("1.1.0").action == ALREADY_HERE
     assert device.decide("1.2.0").action == REFUSE
+
+
+def test_a_start_with_the_clock_set_back_drops_the_waiting_times_for_good(device: Device) -> None:
+    plan = replace(device.state.schedule, not_before=NOW + DAY, retry_after=NOW + DAY, written_at=NOW)
+    device.state = replace(device.state, schedule=plan)
+    device.now = NOW - DAY
+    device.start()
+    device.now = NOW + 1
+    device.start()
+    assert may_ask(device.state.schedule, NOW + 1, launch=False)
 
 
 def test_the_clock_has_no_part_in_counting_starts(device: Device) -> None:

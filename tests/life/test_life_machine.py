@@ -33,6 +33,9 @@ OFFERS = [
 ]
 
 
+EVENTS = st.lists(st.sampled_from(["ready", "crash", "timer"]), max_size=3)
+
+
 @dataclass
 class Guilt:
     for_good: bool
@@ -102,11 +105,15 @@ class Life(RuleBasedStateMachine):
         self.state = State(native_version="1.0.0")
         self.reset_when_update = True
         self.counter = 0
+        self.struck = 0  # when the last disaster was: too many of them leave nothing to look at
 
     @initialize(reset_when_update=st.booleans())
     def first_start(self, reset_when_update: bool) -> None:
         self.reset_when_update = reset_when_update
         self.begin(frozenset())
+
+    def may_strike(self) -> bool:
+        return len(self.model.past) >= self.struck + 8
 
     # --- a launch ---
 
@@ -156,8 +163,8 @@ class Life(RuleBasedStateMachine):
             return {BUILTIN_ID}
         if model.queued:
             known = model.disk[model.queued]
-            guilty = not known.proven and model.serves(known.version, known.checksum)
-            if known.proven or (not guilty and known.starts < MAX):
+            guilty = model.serves(known.version, known.checksum)
+            if not guilty and (known.proven or known.starts < MAX):
                 return {model.queued}
             if not guilty:
                 model.condemn(model.queued, for_good=False)
@@ -206,22 +213,53 @@ class Life(RuleBasedStateMachine):
         proven = [other for other in sorted(model.proven(), key=lambda o: int(o[1:]), reverse=True) if other != id_]
         return proven[0] if proven else BUILTIN_ID
 
-    @rule()
-    def start(self) -> None:
+    @rule(events=EVENTS)
+    def start(self, events: list[str]) -> None:
         self.begin(frozenset())
+        self.happen(events)
+
+    @rule(what=st.sampled_from(OFFERS), events=EVENTS)
+    def a_release_is_offered_and_opened(self, what: tuple[str, str], events: list[str]) -> None:
+        self.offered(what)
+        self.start(events)
+
+    @rule(what=st.sampled_from(OFFERS))
+    def a_good_release(self, what: tuple[str, str]) -> None:
+        self.a_release_is_offered_and_opened(what, ["ready"])
+
+    @rule(times=st.integers(1, 4), events=EVENTS)
+    def start_after_start(self, times: int, events: list[str]) -> None:
+        for _ in range(times):
+            self.start(events)
+
+    @rule(ready_first=st.booleans())
+    def three_crashes_end_on_another_version(self, ready_first: bool) -> None:
+        opened = []
+        for _ in range(3):
+            opened.append(self.begin(frozenset()))
+            self.happen(["ready", "crash"] if ready_first else ["crash"])
+        assert opened[0] == BUILTIN_ID or self.model.current != opened[0]
+
+    def happen(self, events: list[str]) -> None:
+        for event in events:
+            {"ready": self.ready, "crash": self.crash, "timer": self.ready_timer}[event]()
 
     @rule()
     def starts_that_never_say_ready_end_on_a_good_version(self) -> None:
         opened = [self.begin(frozenset()) for _ in range(MAX + 1)]
         assert self.model.is_good(opened[-1])
 
+    @precondition(lambda self: self.may_strike())
     @rule(data=st.data())
     def start_with_damaged_files(self, data: st.DataObject) -> None:
+        self.struck = len(self.model.past)
         damaged = data.draw(st.sets(st.sampled_from(sorted(self.model.disk) or ["none"]), max_size=2))
         self.begin(frozenset(damaged))
 
+    @precondition(lambda self: self.may_strike())
     @rule(native=st.sampled_from(["1.0.0", "2.0.0"]))
     def start_after_an_installer(self, native: str) -> None:
+        self.struck = len(self.model.past)
         self.model.native = native
         self.begin(frozenset())
 
@@ -381,8 +419,10 @@ class Life(RuleBasedStateMachine):
     def the_clock_jumps(self, seconds: float) -> None:
         self.model.now += seconds
 
+    @precondition(lambda self: self.may_strike())
     @rule(data=st.data())
     def a_verify_finds_damage(self, data: st.DataObject) -> None:
+        self.struck = len(self.model.past)
         if self.model.disk:
             id_ = data.draw(st.sampled_from(sorted(self.model.disk)))
             self.state = boot.damaged(self.state, id_)
@@ -411,7 +451,9 @@ class Life(RuleBasedStateMachine):
         for known in state.installs:
             assert known.status is not BundleStatus.PENDING or known.attempts == model.disk[known.id].starts
         assert (state.current, state.next) == (model.current, model.queued)
-        assert (state.fallback, state.previous) == (model.good, model.before)
+        assert state.fallback == model.good
+        # A "version before" that is the last good one itself says no more than the builtin does.
+        assert {state.previous, state.fallback, BUILTIN_ID} == {model.before, model.good, BUILTIN_ID}
 
     @invariant()
     def guilt_is_remembered(self) -> None:

@@ -179,6 +179,11 @@ def test_a_hold_keeps_no_check_from_being_sent() -> None:
     assert may_ask(schedule, NOW, launch=False)
 
 
+def test_a_hold_is_lifted_by_a_wait_that_brought_an_update() -> None:
+    held = waited(Schedule(), seconds=3.0, opened_update=False)
+    assert not waited(held, seconds=3.0, opened_update=True).hold
+
+
 def test_a_hold_is_not_lifted_by_a_launch_that_waited_briefly() -> None:
     held = waited(Schedule(), seconds=3.0, opened_update=False)
     assert waited(held, seconds=0.1, opened_update=False).hold

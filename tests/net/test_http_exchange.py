@@ -68,6 +68,39 @@ def test_a_connection_that_the_server_closed_in_between_is_not_used_again(client
         assert server.connections == 2
 
 
+@pytest.mark.parametrize("end", ["close", "reset"])
+def test_a_kept_connection_that_ends_just_as_it_is_used_costs_no_exchange(client, end):
+    bodies = []
+
+    def script(connection):
+        bodies.append(connection.request()[1])
+        connection.send(answer(body=b"fine"))
+        bodies.append(connection.request()[1])
+        if end == "reset":
+            connection.reset()
+
+    with peers.Peer(script) as server:
+        for body in (b"1", b"2"):
+            reply = client.exchange("POST", server.url, body=body, scope=Scope(5), max_bytes=10)
+            assert reply.body == b"fine"
+        assert server.connections == 2
+    assert bodies == [b"1", b"2", b"2"]
+
+
+def test_a_kept_connection_that_ends_in_the_middle_of_a_reply_is_not_asked_again(client):
+    def script(connection):
+        connection.request()
+        connection.send(answer(body=b"fine"))
+        connection.request()
+        connection.send(b"HTTP/1.1 2")
+
+    with peers.Peer(script) as server:
+        assert client.exchange("GET", server.url, scope=Scope(5), max_bytes=10).body == b"fine"
+        with pytest.raises(NetworkError):
+            client.exchange("GET", server.url, scope=Scope(5), max_bytes=10)
+        assert server.connections == 1
+
+
 def test_escapes_and_reserved_characters_in_a_url_go_out_as_they_are(client):
     # reference/service-behaviour.md section 4.1: neither decoded nor encoded twice, the key is not encoded.
     target = "files/read/a%40b%2Bc%C3%A9%2Fd.zip?key=ab+/c==&device_id=00-11"
@@ -407,3 +440,30 @@ class TestClose:
             assert watch.took < watch.grace
             assert server.gone.wait(watch.grace)
         assert [error.code for error in errors] == ["cancelled"]
+
+    def test_a_transport_of_the_app_is_closed_by_the_last_exchange_to_leave_it(self):
+        entered, leave, events = threading.Event(), threading.Event(), []
+
+        class Slow(httpx.BaseTransport):
+            def handle_request(self, request):
+                entered.set()
+                leave.wait(10)
+                events.append("answered")
+                return httpx.Response(200)
+
+            def close(self):
+                events.append("closed")
+
+        def exchange():
+            with pytest.raises(Cancelled):
+                client.exchange("GET", "https://service.test/", scope=Scope(30), max_bytes=10)
+
+        client = HttpClient(user_agent="test", transport=Slow())
+        thread = threading.Thread(target=exchange)
+        thread.start()
+        assert entered.wait(5)
+        client.close()
+        assert events == []
+        leave.set()
+        thread.join(5)
+        assert events == ["answered", "closed"]

@@ -81,6 +81,17 @@ class TestScope:
             one.sendall(b"still open")
             assert other.recv(20) == b"still open"
 
+    def test_a_tls_socket_keeps_its_tls_when_it_is_shut_down(self, authority):
+        # Without it the thread that uses the socket would go on in the clear.
+        with peers.Peer(lambda connection: connection.hold(), tls=authority.server) as peer:
+            plain = socket.create_connection(("127.0.0.1", peer.port))
+            with authority.client.wrap_socket(plain, server_hostname="127.0.0.1") as tls:
+                scope = Scope(5)
+                with scope.operation(tls):
+                    scope.cancel()
+                assert peer.gone.wait(5)
+                assert tls.version() is not None
+
     def test_each_thread_has_its_own_current_scope_and_they_nest(self):
         outer, inner = Scope(5), Scope(4)
         with outer:
@@ -277,6 +288,15 @@ class TestConnect:
             with peers.Stopwatch() as watch, connect(addresses, scope=Scope(3)) as sock:
                 assert sock.getpeername()[1] == peer.port
             assert watch.took < watch.grace
+
+    def test_a_refusal_starts_the_next_address_while_an_earlier_one_hangs(self):
+        with peers.silence() as dead:
+            port = dead.port
+        with peers.BlackHole() as hole, peers.silence() as peer:
+            addresses = [self.address(hole.port), self.address(port), self.address(peer.port)]
+            with peers.Stopwatch() as watch, connect(addresses, scope=Scope(3)) as sock:
+                assert sock.getpeername()[1] == peer.port
+            assert 0.25 <= watch.took < 0.25 + watch.grace
 
     def test_a_slow_first_address_is_not_given_up_for_the_second(self):
         with peers.BlackHole() as hole, peers.BlackHole() as other:

@@ -1,0 +1,126 @@
+"""Starts in processes of their own, timed from outside, and how late this machine is by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ONE_START = Path(__file__).with_name("one_start.py")
+
+
+class Stopwatch:
+    """How late this machine wakes a thread that only sleeps: what no program can be blamed for.
+
+    ``grace`` is how much later than asked something may be: a tenth of a second, and twice (one waking on either side
+    of a connection) the worst that the machine did to the sleeper so far.
+    """
+
+    def __enter__(self):
+        self._stop = threading.Event()
+        self._worst = 0.0
+        self._sleeper = threading.Thread(target=self._sleep)
+        self._sleeper.start()
+        return self
+
+    def _sleep(self):
+        while not self._stop.is_set():
+            start = time.monotonic()
+            self._stop.wait(0.01)
+            self._worst = max(self._worst, time.monotonic() - start - 0.01)
+
+    @property
+    def grace(self):
+        return 0.1 + 2 * self._worst
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._sleeper.join()
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a process said of its start() and what was seen of its end. Times are monotonic seconds."""
+
+    began: float
+    took: float
+    version: str
+    code: str
+    text: str
+    threads: list
+    sockets: int
+    ended: float
+    gone: float
+
+    @property
+    def deadline(self):
+        return self.began + 3.0
+
+    @property
+    def exit_took(self):
+        return self.gone - self.ended
+
+
+class Start:
+    """One start() in a process of its own; see ``one_start.py`` for the orders that it takes."""
+
+    def __init__(self, options, *, prefix=(), **orders):
+        text = json.dumps({"options": options, **orders})
+        self.process = subprocess.Popen(
+            [*prefix, sys.executable, str(ONE_START), text],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._line, self._gone = "", 0.0
+        # A thread for each, so that one that ends late does not make the others' ends look late.
+        self._watcher = threading.Thread(target=self._watch)
+        self._watcher.start()
+
+    def _watch(self):
+        self._line = self.process.stdout.readline()
+        self.process.wait()
+        self._gone = time.monotonic()
+
+    def say(self):
+        """Let a process that was told to ``linger`` end its main."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def observed(self):
+        """Wait for its end."""
+        self._watcher.join(30)
+        assert not self._watcher.is_alive(), "the process did not end at all"
+        errors = self.process.stderr.read()
+        assert self._line, errors
+        assert self.process.returncode == 0, errors
+        return Observed(**json.loads(self._line), gone=self._gone)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self._watcher.join(30)
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+
+def unshare():
+    """The command that makes network and mount namespaces of its own; None where this system does not permit it."""
+    program = shutil.which("unshare")
+    if program is None or sys.platform != "linux":
+        return None
+    for options in (["-n", "-m"], ["-r", "-n", "-m"]):
+        if subprocess.run([program, *options, "true"], capture_output=True, check=False).returncode == 0:
+            return [program, *options]
+    return None

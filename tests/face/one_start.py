@@ -1,0 +1,100 @@
+"""Run by ``measuring.Start``: start() an app once, say how that went, and let main end without close().
+
+The order is JSON: ``options`` of the Updater, and how this process is to be:
+``hang_lookup``  no name lookup ever returns
+``resolv_conf``  in namespaces of its own: loopback up, this file instead of /etc/resolv.conf, and a name server that
+                 listens and never answers
+``ready``        say notify_app_ready() after start()
+``linger``       wait for a line on stdin before main ends
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+
+def hang_every_lookup():
+    real = socket.getaddrinfo
+
+    def hang(host, *args, **kwargs):
+        if str(host).endswith(".test"):
+            threading.Event().wait()
+        return real(host, *args, **kwargs)
+
+    socket.getaddrinfo = hang
+
+
+def dead_name_server(resolv_conf):
+    control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    fcntl.ioctl(control, 0x8914, struct.pack("16sh14x", b"lo", 0x1 | 0x40))  # SIOCSIFFLAGS: up, running
+    control.close()
+    subprocess.run(["mount", "--bind", resolv_conf, "/etc/resolv.conf"], check=True)
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 53))
+    server.setblocking(False)
+    return server
+
+
+def was_asked(server):
+    try:
+        return bool(server.recv(512))
+    except BlockingIOError:
+        return False
+
+
+def tcp_sockets():
+    """How many of this process's descriptors are TCP sockets."""
+    count = 0
+    for path in Path("/proc/self/fd").iterdir():
+        try:
+            with socket.socket(fileno=os.dup(int(path.name))) as sock:
+                count += sock.type == socket.SOCK_STREAM
+        except OSError:
+            continue  # no socket
+    return count
+
+
+def main():
+    order = json.loads(sys.argv[1])
+    if order.get("hang_lookup"):
+        hang_every_lookup()
+    server = dead_name_server(order["resolv_conf"]) if order.get("resolv_conf") else None
+
+    from capgo_client import Updater
+
+    updater = Updater("com.example.notes", "1.4.0", **order["options"])
+    began = time.monotonic()
+    version = updater.start().version
+    took = time.monotonic() - began
+    if order.get("ready"):
+        updater.notify_app_ready()
+    if order.get("linger"):
+        sys.stdin.readline()
+    else:
+        updater.wait(5)
+    if server is not None and not was_asked(server):
+        sys.exit("the system did not ask the dead name server, so this run proved nothing")
+    told = updater.explain()
+    report = {
+        "began": began,
+        "took": took,
+        "version": version,
+        "code": told.answer_code,
+        "text": told.result,
+        "threads": sorted(thread.name for thread in threading.enumerate()),
+        "sockets": tcp_sockets(),
+        "ended": time.monotonic(),
+    }
+    print(json.dumps(report), flush=True)
+
+
+main()

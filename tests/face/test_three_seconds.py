@@ -1,0 +1,297 @@
+"""Promise P1 on real sockets: a direct start() is back within three seconds, whatever hangs, and leaves nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from measuring import Start, Stopwatch, unshare
+
+from capgo_client import CapgoError
+from capgo_client.testing import Service, black_hole, hanging_proxy, make_bundle, silent_peer, tls_stall
+
+PROC = Path("/proc/self/fd")
+#: A name that only a name server could tell; it is never asked.
+NOWHERE = "https://service.test/updates"
+
+
+def misbehaving(name, **options):
+    """A service with an update on offer and one fault."""
+    service = Service()
+    service.start()
+    service.publish(make_bundle("3.0.0", {"main.py": "print(3)"}))
+    service.set_fault(name, on="updates", **options)
+    return service
+
+
+def slow_redirects():
+    """Each hop takes about a second of headers and leads to the next."""
+    service = misbehaving("drip-headers", interval=0.01)
+    service.answer(307, headers=[("Location", service.update_url)])
+    return service
+
+
+def at(peer):
+    return {"update_url": f"{peer.url}/updates"}
+
+
+#: What hangs: the peer, the options that lead to it, and whether the peer can see a connection close.
+CASES = {
+    "connect that is black-holed": (black_hole, at, False),
+    "TLS handshake that stalls": (tls_stall, at, True),
+    "silence after accept": (silent_peer, at, True),
+    "a header byte a second": (lambda: misbehaving("drip-headers"), at, True),
+    "a body byte a second": (lambda: misbehaving("drip-body"), at, True),
+    "endless body, slowly": (lambda: misbehaving("endless-body", chunk=1000, interval=0.01), at, True),
+    "endless headers, slowly": (lambda: misbehaving("endless-headers", interval=0.05), at, True),
+    "redirects, a second each": (slow_redirects, at, True),
+    "proxy that hangs": (hanging_proxy, lambda peer: {"update_url": "http://service.test/", "proxy": peer.url}, True),
+    "tunnel that hangs": (
+        lambda: hanging_proxy(connects=True),
+        lambda peer: {"update_url": NOWHERE, "proxy": peer.url},
+        True,
+    ),
+}
+
+
+@pytest.fixture
+def last_good(app):
+    """2.0.0 came by a real update and confirmed itself."""
+    app.install("2.0.0")
+    return app
+
+
+class Devices:
+    """As many devices as there are cases, each with a copy of the same data directory."""
+
+    def __init__(self, app, folder):
+        self._app, self._folder = app, folder
+
+    def options(self, number, **more):
+        data = self._folder / f"device-{number}"
+        shutil.copytree(self._app.data, data)
+        return {
+            "builtin": str(self._app.builtin),
+            "data_dir": str(data),
+            "auto_update": "always",
+            "trust_env": False,
+            "allow_http": True,
+            **more,
+        }
+
+
+@pytest.fixture
+def devices(last_good, tmp_path):
+    return Devices(last_good, tmp_path)
+
+
+def complaints(seen, grace, *, code="timeout_error", least=2.9):
+    """What is wrong with one start, in words."""
+    wrong = []
+    if not least <= seen.took <= 3.0 + grace:
+        wrong.append(f"start() took {seen.took:.3f} s")
+    if seen.version != "2.0.0":
+        wrong.append(f"it opened {seen.version}")
+    if seen.code != code:
+        wrong.append(f"it was told as {seen.code}: {seen.text}")
+    if seen.sockets:
+        wrong.append(f"{seen.sockets} sockets stayed open")
+    if len(seen.threads) > 3:  # main, the worker, and a lookup at most
+        wrong.append(f"these threads ran on: {seen.threads}")
+    if seen.exit_took > 0.2 + grace - 0.1:
+        wrong.append(f"the exit took {seen.exit_took:.3f} s")
+    return wrong
+
+
+@pytest.mark.promise(1)
+@pytest.mark.promise(9)
+def test_start_is_back_within_three_seconds_whatever_hangs(devices):
+    found = {}
+    with contextlib.ExitStack() as stack:
+        watch = stack.enter_context(Stopwatch())
+        peers = {name: stack.enter_context(make()) for name, (make, _, _) in CASES.items()}
+        starts = {
+            name: stack.enter_context(Start(devices.options(number, **CASES[name][1](peer))))
+            for number, (name, peer) in enumerate(peers.items())
+        }
+        starts["name lookup that hangs"] = stack.enter_context(
+            Start(devices.options("lookup", update_url=NOWHERE), hang_lookup=True)
+        )
+        for name, start in starts.items():
+            seen = start.observed()
+            found[name] = complaints(seen, watch.grace)
+            if name in peers and CASES[name][2]:
+                late = peers[name].wait_for_close()[-1] - seen.deadline
+                # The worker ends its exchange a little before the deadline, so that the reason is known by then.
+                found[name] += [] if -0.1 <= late <= watch.grace else [f"the peer saw the close {late:.3f} s late"]
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
+
+
+@pytest.mark.promise(1)
+@pytest.mark.promise(7)
+def test_an_endless_body_at_full_speed_is_refused_by_its_size_and_not_by_the_clock(devices):
+    with (
+        misbehaving("endless-body") as service,
+        Stopwatch() as watch,
+        Start(devices.options(0, **at(service))) as start,
+    ):
+        seen = start.observed()
+        assert complaints(seen, watch.grace, code="reply_too_large", least=0.0) == []
+
+
+@pytest.mark.promise(1)
+@pytest.mark.promise(9)
+def test_a_name_server_that_never_answers_delays_neither_the_start_nor_the_exit(devices, tmp_path):
+    command = unshare()
+    if command is None:
+        pytest.skip("new network and mount namespaces are not permitted here")
+    resolv = tmp_path / "resolv.conf"
+    resolv.write_text("nameserver 127.0.0.1\noptions timeout:5 attempts:2\n")
+    options = devices.options(0, update_url=NOWHERE)
+    with Stopwatch() as watch, Start(options, prefix=command, resolv_conf=str(resolv)) as start:
+        seen = start.observed()
+        assert complaints(seen, watch.grace) == []
+
+
+@pytest.mark.promise(1)
+def test_a_background_start_returns_at_once_whatever_hangs(devices):
+    found = {}
+    with contextlib.ExitStack() as stack:
+        watch = stack.enter_context(Stopwatch())
+        peer = stack.enter_context(silent_peer())
+        starts = {
+            mode: stack.enter_context(Start(devices.options(mode, auto_update=mode, **at(peer)), linger=True))
+            for mode in ("off", "atBackground", "onlyDownload")
+        }
+        for start in starts.values():
+            start.say()
+        for mode, start in starts.items():
+            found[mode] = (start.observed().took < watch.grace, start.observed().version)
+    assert found == dict.fromkeys(starts, (True, "2.0.0"))
+
+
+# ---- nothing is left ----
+
+
+def descriptors():
+    return len(list(PROC.iterdir()))
+
+
+def ours():
+    """The library's threads; the test kit's servers have threads of their own."""
+    names = ("capgo-worker", "capgo-lookup", "capgo-check", "capgo-events", "capgo-ready", "capgo-confirm")
+    return [thread for thread in threading.enumerate() if thread.name.startswith(names)]
+
+
+needs_proc = pytest.mark.skipif(not PROC.is_dir(), reason="counts descriptors in /proc")
+
+
+@needs_proc
+@pytest.mark.promise(9)
+def test_a_hundred_silent_checks_leave_no_thread_and_no_descriptor(last_good):
+    with silent_peer() as peer:
+        updater = last_good.launch(auto_update="off", response_timeout=0.02, **at(peer))
+        assert updater.wait(5)
+        with pytest.raises(CapgoError):
+            updater.get_latest()
+        before, threads = descriptors(), ours()
+        for _ in range(99):
+            with pytest.raises(CapgoError) as failure:
+                updater.get_latest()
+            assert failure.value.code == "timeout_error"
+        assert peer.connections > 90  # on a busy machine the time may be over before the connect is
+        peer.wait_for_close(peer.connections)
+        assert ours() == threads
+        # The peer's ends live in this process too, and were closed before it told us.
+        assert descriptors() <= before
+
+
+@needs_proc
+@pytest.mark.promise(9)
+def test_a_hundred_silent_cycles_leave_at_most_one_thread_and_no_descriptor(last_good):
+    with silent_peer() as peer:
+        updater = last_good.launch(response_timeout=0.06, **at(peer))
+        assert updater.wait(5)
+        before, threads = descriptors(), ours()
+        assert len(threads) <= 1
+        for _ in range(99):
+            updater.trigger_update_check()
+            assert updater.wait(5)
+        assert peer.connections > 90
+        peer.wait_for_close(peer.connections)
+        assert ours() == threads
+        assert descriptors() <= before
+
+
+@needs_proc
+@pytest.mark.promise(9)
+def test_a_hundred_checks_on_a_hung_name_lookup_leave_one_thread(last_good, monkeypatch):
+    answer, real = threading.Event(), socket.getaddrinfo
+
+    def hang(host, *args, **kwargs):
+        if host != "service.test":
+            return real(host, *args, **kwargs)
+        answer.wait(30)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    updater = last_good.launch(auto_update="off", response_timeout=0.02, update_url=NOWHERE)
+    assert updater.wait(5)
+    before, threads = descriptors(), ours()
+    for _ in range(100):
+        with pytest.raises(CapgoError) as failure:
+            updater.get_latest()
+        assert failure.value.code == "timeout_error"
+    (lookup,) = set(ours()) - set(threads)
+    assert lookup.daemon
+    assert descriptors() <= before
+    answer.set()
+    lookup.join(5)
+    assert ours() == threads
+
+
+# ---- the exit ----
+
+
+@pytest.mark.promise(9)
+def test_the_interpreter_ends_at_once_whatever_is_under_way(devices):
+    slow = Service()
+    slow.publish(make_bundle("3.0.0", {"main.py": "print(3)", "data.bin": os.urandom(100_000)}))
+    with contextlib.ExitStack() as stack:
+        watch = stack.enter_context(Stopwatch())
+        stack.enter_context(slow)
+        slow.set_fault("slow-download")
+        silent = stack.enter_context(silent_peer())
+        starts = {
+            "silent server": Start(
+                devices.options(0, auto_update="atBackground", **at(silent)), ready=True, linger=True
+            ),
+            "download": Start(devices.options(1, auto_update="atBackground", **at(slow)), ready=True, linger=True),
+            "direct download": Start(
+                devices.options(2, auto_update="always", direct_timeout=0.2, **at(slow)), linger=True
+            ),
+            "hung lookup": Start(
+                devices.options(3, auto_update="atBackground", update_url=NOWHERE),
+                hang_lookup=True,
+                ready=True,
+                linger=True,
+            ),
+            "nothing yet": Start(devices.options(4, auto_update="atBackground", **at(silent)), linger=True),
+        }
+        for start in starts.values():
+            stack.enter_context(start)
+        silent.wait_for_connection(1)
+        slow.wait_for_requests(2, on="download")
+        seen = {}
+        for name, start in starts.items():
+            start.say()  # one after the other: five interpreters that end at once would wait for each other
+            seen[name] = start.observed()
+        late = {name: one.exit_took for name, one in seen.items() if one.exit_took > 0.2 + watch.grace - 0.1}
+        assert late == {}
+        assert {one.version for one in seen.values()} == {"2.0.0"}
+        assert silent.wait_for_close()
