@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 # Two workers suit the smallest machine that the suite promises to be quick on.
 WORKERS ?= 2
 
-.PHONY: help demo test lint types format clean
+.PHONY: help demo test crash lint types format clean
 
 help:
 	@echo "make demo    the whole story in one minute, against a service on loopback"
 	@echo "make test    the test suite (under three minutes on two cores)"
+	@echo "make crash   killed at every file-system call (about a minute)"
 	@echo "make lint    ruff; make types: mypy --strict; make format: ruff format"
 
 # One stamp for each set of dependencies; it is older than pyproject.toml when they may have changed.
@@ -27,6 +28,10 @@ demo: $(VENV)/.app
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS)
+
+# Killed at every file-system call of a life; `make test` tries every fourth.
+crash: $(VENV)/.dev
+	CRASH_STEP=1 $(BIN)/python -m pytest -n $(WORKERS) tests/crash
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -13,7 +13,6 @@ from capgo_client.bundle import Bundle
 from capgo_client.config import CHANNEL_URL, STATS_URL, UPDATE_URL, checked_proxy, configure
 from capgo_client.engine import Engine
 from capgo_client.errors import CapgoError, ClosedError, ConfigError
-from capgo_client.install import leases
 from capgo_client.seams import Clock, Files
 from capgo_client.service import Wire
 from capgo_client.worker import Order
@@ -433,7 +432,6 @@ def current_updater() -> Updater:
 def _after_fork_in_child() -> None:
     for engine in list(_engines):
         engine.abandon()
-    leases.forget()
     _engines.clear()  # closing them at the child's exit would unlock what the parent holds
 
 

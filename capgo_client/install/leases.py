@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from capgo_client.install.locks import FileLock
 
-__all__ = ["forget", "keep", "let_go"]
+__all__ = ["keep", "let_go"]
 
 _kept: dict[Path, dict[str, FileLock]] = {}
 _lock = threading.Lock()
@@ -34,8 +34,3 @@ def let_go(folder: Path) -> None:
     with _lock:
         for lease in _kept.pop(folder, {}).values():
             lease.release()
-
-
-def forget() -> None:
-    """In a forked child: these are the parent's, which unlocking would take away; the handles stay open."""
-    _kept.clear()

@@ -481,7 +481,7 @@ def test_delete_refuses_what_another_process_runs_from(app, updater):
     bundle = updater.download(updater.get_latest())
     updater.set_next(bundle)
     app.close()
-    with Child(app, "u = updater(); tell(u.start().version); u.close(); input()") as other:
+    with Child(app, "u = updater(); u.start(); u.close(); tell(u.current.version); input()") as other:
         assert other.heard() == "1.5.0"
         updater = app.launch(update_url="")
         updater.notify_app_ready()

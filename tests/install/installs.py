@@ -6,13 +6,16 @@ import contextlib
 import os
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from capgo_client.install.archive import Limits
 from capgo_client.install.builder import Origin, install_archive
 from capgo_client.install.store import Store
 from capgo_client.seams import Files
 from capgo_client.testing import make_bundle
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CONTENT = {"main.py": "print(2)\n", "pkg/__init__.py": "", "pkg/data.bin": b"\x00" * 300}
 NOW = 1_735_689_600.0

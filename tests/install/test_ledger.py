@@ -99,7 +99,8 @@ def test_a_damaged_document_is_passed_over_and_the_log_says_so(place, caplog):
 def test_a_damaged_document_never_takes_the_place_of_the_good_older_one(place):
     place.write(ONE, TWO)
     damage(place.path("state.json"))
-    place.files.fail(1, errno.EIO, kinds=["rename"], path="state.new")  # killed, as it were, before the new one is there
+    # Killed, as it were, before the new one is there.
+    place.files.fail(1, errno.EIO, kinds=["rename"], path="state.new")
     with pytest.raises(StorageError):
         place.write(replace(FRESH, newest_confirmed="1.3.0"))
     assert place.ledger.load().state == ONE
@@ -161,7 +162,7 @@ def test_a_change_that_changes_nothing_writes_nothing(place):
     place.files.heal()
     count = place.files.count("write", "rename", "open_new", "unlink", "fsync")
     place.ledger.change(lambda state: state, patience=1)
-    place.ledger.change(lambda state: replace(state), patience=1)
+    place.ledger.change(replace, patience=1)
     assert place.files.count("write", "rename", "open_new", "unlink", "fsync") == count
     assert place.path("state.json").stat().st_mtime_ns == before.st_mtime_ns
     assert not place.path("state.old").exists()

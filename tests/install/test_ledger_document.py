@@ -46,12 +46,10 @@ def test_a_document_with_something_behind_it_is_damaged(more):
         checked.unpack(PACKED + more)
 
 
-
 @pytest.mark.parametrize("text", [b"{,}", b"", b"\xff", b"[" * 200_000], ids=["wrong", "empty", "binary", "deep"])
 def test_a_right_sum_over_what_is_no_json_is_damage_too(text):
     with pytest.raises(checked.DamagedError):
         checked.unpack(b"%08x %b\n" % (zlib.crc32(text), text))
-
 
 
 def test_a_file_above_the_limit_is_not_read(tmp_path):

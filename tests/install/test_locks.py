@@ -165,9 +165,12 @@ def test_a_parent_that_releases_is_free_although_a_child_inherited_the_handle(pa
 
 
 def test_the_install_lock_tells_who_is_in_the_way(tmp_path):
-    with held_by_another_process(tmp_path / "install.lock"):
-        with pytest.raises(StorageError) as caught, install_lock(tmp_path, files=Files(), patience=0):
-            pytest.fail("it was taken")
+    with (
+        held_by_another_process(tmp_path / "install.lock"),
+        pytest.raises(StorageError) as caught,
+        install_lock(tmp_path, files=Files(), patience=0),
+    ):
+        pytest.fail("it was taken")
     assert caught.value.code == "install_busy"
     with install_lock(tmp_path, files=Files(), patience=0):
         assert not lock(tmp_path / "install.lock").acquire()
