@@ -29,7 +29,7 @@ demo: $(VENV)/.app
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS)
 
-# Killed at every file-system call of a life; `make test` tries every fourth.
+# Killed at every file-system call of a life; `make test` tries every seventh.
 crash: $(VENV)/.dev
 	CRASH_STEP=1 $(BIN)/python -m pytest -n $(WORKERS) tests/crash
 
