@@ -44,7 +44,7 @@ __all__ = ["Engine"]
 #: In background modes the worker lets the app open first, unless the app says sooner that it is open (seconds).
 APP_FIRST = 1.0
 #: Everything that ``close()`` waits for, together (seconds).
-CLOSE_PATIENCE = 0.15
+CLOSE_PATIENCE = 0.1
 
 _log = logging.getLogger("capgo_client")
 

@@ -23,14 +23,16 @@ from pathlib import Path
 
 
 def hang_every_lookup():
-    real = socket.getaddrinfo
+    real, reached = socket.getaddrinfo, threading.Event()
 
     def hang(host, *args, **kwargs):
         if str(host).endswith(".test"):
+            reached.set()
             threading.Event().wait()
         return real(host, *args, **kwargs)
 
     socket.getaddrinfo = hang
+    return reached
 
 
 def dead_name_server(resolv_conf):
@@ -65,8 +67,7 @@ def tcp_sockets():
 
 def main():
     order = json.loads(sys.argv[1])
-    if order.get("hang_lookup"):
-        hang_every_lookup()
+    hanging = hang_every_lookup() if order.get("hang_lookup") else None
     server = dead_name_server(order["resolv_conf"]) if order.get("resolv_conf") else None
 
     from capgo_client import Updater
@@ -77,6 +78,8 @@ def main():
     took = time.monotonic() - began
     if order.get("ready"):
         updater.notify_app_ready()
+    if hanging is not None:
+        hanging.wait(10)
     if order.get("linger"):
         sys.stdin.readline()
     else:
