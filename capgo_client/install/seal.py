@@ -97,7 +97,10 @@ def read_list(folder: Path, seal: Seal, *, files: Files) -> tuple[FileRecord, ..
         data = files.read_bytes(folder / FILES_NAME, _LIST_LIMIT)
         if _sha256(data) != seal.list_sha256:
             raise SealError("the list of files is not the one that was sealed")
-        return tuple(FileRecord(path, size, sha256) for path, size, sha256 in json.loads(data))
+        rows = json.loads(data)
+        if not isinstance(rows, list):
+            raise SealError("the list of files is no list")
+        return tuple(FileRecord(path, size, sha256) for path, size, sha256 in rows)
     except OSError as exc:
         if checked.is_passing(exc):
             raise

@@ -40,7 +40,7 @@ def test_a_seal_says_what_the_install_is(folder, seal):
 def test_the_list_has_every_file_with_its_size_and_sha_256(folder, seal):
     # Of `printf 'print(2)\n' | sha256sum` and of nothing.
     assert read_list(folder, seal, files=Files())[:2] == (
-        FileRecord("main.py", 9, "fa4c55e3c1b6dc2e9ff7ba10b4f1f6f9e14a7ddf4ea0d9cc49f40ce2a3a3f2e0"),
+        FileRecord("main.py", 9, "0111afd387e1ad576083c5039aa542faa2ed4a53d3e128bd03de990f9ea4255f"),
         FileRecord("pkg/__init__.py", 0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
     )
 
