@@ -55,6 +55,11 @@ class TestWithinOneCall:
         assert desk.fetch().read_bytes() == desk.plain
         assert desk.origin.ranges == [None, "bytes=1000-", "bytes=2000-"]
 
+    def test_a_server_that_says_nothing_is_left_too_early_is_asked_for_the_whole(self, desk):
+        desk.origin.script = [cut(1000), ranged(f"bytes */{SIZE}", b"")]
+        assert desk.fetch().read_bytes() == desk.plain
+        assert desk.origin.ranges == [None, "bytes=1000-", None]
+
     def test_progress_does_not_go_back_when_the_download_starts_anew(self, desk):
         desk.origin.script = [cut(HALF), ignoring_range]
         desk.fetch()
