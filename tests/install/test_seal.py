@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 from dataclasses import asdict, replace
 
@@ -130,8 +131,6 @@ def test_somebody_elses_document_is_no_seal(folder, document):
 def test_a_list_of_another_shape_is_refused(folder, seal, rows):
     data = json.dumps(rows).encode()
     (folder / "files.json").write_bytes(data)
-    import hashlib
-
     with pytest.raises(SealError):
         read_list(folder, replace(seal, list_sha256=hashlib.sha256(data).hexdigest()), files=Files())
 
