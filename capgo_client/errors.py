@@ -8,6 +8,7 @@ Two trees hang under one base. What could not be had::
     │   ├── Cancelled            close() or a newer order ended the work
     │   ├── NetworkError         no connection, or it broke
     │   └── ServiceError         the service answered, and the answer is no
+    │       ├── ChannelRefused   the channel does not let devices choose it
     │       └── RateLimited      it asked us to come back later
     ├── IntegrityError           what we got is wrong
     │   ├── ReplyError           the reply is not what the protocol allows
@@ -34,6 +35,7 @@ __all__ = [
     "BundleError",
     "Cancelled",
     "CapgoError",
+    "ChannelRefused",
     "ChecksumError",
     "ClosedError",
     "ConfigError",
@@ -150,6 +152,26 @@ class RateLimited(ServiceError):
     ) -> None:
         super().__init__(message, status=status, code=code, hint=hint)
         self.retry_at = retry_at
+
+
+class ChannelRefused(ServiceError):
+    """The channel named by ``channel`` does not let devices choose it; asking again changes nothing."""
+
+    code = "channel_self_set_not_allowed"
+    retryable = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        channel: str = "",
+        status: int = 0,
+        code: str | None = None,
+        retryable: bool | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, status=status, code=code, retryable=retryable, hint=hint)
+        self.channel = channel
 
 
 class IntegrityError(CapgoError):

@@ -4,28 +4,42 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from capgo_client._version import __version__
-from capgo_client.errors import CapgoError, NetworkError
+from capgo_client.errors import CapgoError, ConfigError, DeadlineExceeded, NetworkError, ReplyError
 from capgo_client.protocol.outcomes import Failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     import httpx
 
     from capgo_client.config import Config
-    from capgo_client.net.client import HttpClient
+    from capgo_client.net.client import HttpClient, Reply
     from capgo_client.net.deadline import Scope
-    from capgo_client.protocol.outcomes import Outcome
+    from capgo_client.protocol.channels import Channel, ChannelStatus
+    from capgo_client.protocol.outcomes import ManifestEntry, Outcome
     from capgo_client.protocol.requests import Identity
+    from capgo_client.protocol.sizes import DownloadSize
 
-__all__ = ["Service", "Wire"]
+__all__ = ["Endpoints", "Service", "Wire", "is_out_of_bounds", "refuse_real_host"]
 
 _REAL_HOSTS = ("capgo.app", "usecapgo.com")
+_ACCEPT = {"Accept": "application/json"}
+_JSON = {"Content-Type": "application/json", **_ACCEPT}
+_LAST = {**_JSON, "Connection": "close"}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where the service is; "" for a part of it that is turned off."""
+
+    update: str
+    stats: str
+    channel: str
 
 
 class Wire:
@@ -46,12 +60,26 @@ class Wire:
 
 
 class Service:
-    """Asks the service. Answers are outcomes; nothing that the network does raises out of here."""
+    """Asks the service. ``endpoints`` is asked anew for each call, so that addresses can change; None: the config's.
 
-    def __init__(self, config: Config, wire: Wire, *, identity: Callable[[], Identity]) -> None:
+    Checks answer with outcomes and sizes with a value, whatever the network does. The others raise as
+    ``HttpClient.exchange`` does, and ConfigError (``missing_config``) where their address is empty. Every call is
+    bounded by its ``scope``.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        wire: Wire,
+        *,
+        identity: Callable[[], Identity],
+        endpoints: Callable[[], Endpoints] | None = None,
+    ) -> None:
         self._config = config
         self._wire = wire
         self._identity = identity
+        given = Endpoints(config.update_url, config.stats_url, config.channel_url)
+        self._endpoints = endpoints or (lambda: given)
         self._lock = threading.Lock()
         self._client: HttpClient | None = None
         self._closed = False
@@ -85,18 +113,92 @@ class Service:
         if channel:
             identity = replace(identity, default_channel=channel)
         try:
-            refuse_real_host(self._config.update_url)
-            reply = self.client().exchange(
+            reply = self._send(
                 "POST",
-                self._config.update_url,
+                self._endpoints().update,
                 body=update_check_body(identity, version_name=version_name),
-                headers={"Content-Type": "application/json", "Accept": "application/json"},
                 scope=scope,
                 max_bytes=MAX_REPLY_BYTES,
             )
         except CapgoError as exc:
             return Failed(code=exc.code, message=str(exc))
         return classify_update(reply.status, reply.headers, reply.body, now=now)
+
+    def set_channel(self, channel: str, *, version_name: str, scope: Scope, now: float) -> ChannelStatus:
+        """Ask whether this device may choose ``channel``; nothing is kept. ``now`` is wall-clock, for Retry-After.
+
+        Raises:
+            ConfigError: no channel (``missing_parameter``), no address (``missing_config``).
+            ServiceError: ``channels.read_set`` tells which.
+            ReplyError: the reply is not what the protocol allows.
+            TransferError: it did not come.
+        """
+        from capgo_client.protocol.channels import channel_body, read_set
+        from capgo_client.protocol.replies import MAX_SHORT_REPLY_BYTES
+
+        if not channel:
+            raise ConfigError("channel: no name", code="missing_parameter", hint="unset_channel() forgets the channel")
+        body = channel_body(self._identity(), version_name=version_name, channel=channel)
+        url = _configured("channel_url", self._endpoints().channel)
+        reply = self._send("POST", url, body=body, scope=scope, max_bytes=MAX_SHORT_REPLY_BYTES)
+        return read_set(reply.status, reply.headers, reply.body, now=now, channel=channel)
+
+    def get_channel(self, *, version_name: str, scope: Scope, now: float) -> ChannelStatus:
+        """Ask which channel this device is on; nothing is kept. Raises as ``set_channel``."""
+        from capgo_client.protocol.channels import channel_body, read_get
+        from capgo_client.protocol.replies import MAX_SHORT_REPLY_BYTES
+
+        identity = self._identity()
+        body = channel_body(identity, version_name=version_name)
+        url = _configured("channel_url", self._endpoints().channel)
+        reply = self._send("PUT", url, body=body, scope=scope, max_bytes=MAX_SHORT_REPLY_BYTES)
+        return read_get(reply.status, reply.headers, reply.body, now=now, default_channel=identity.default_channel)
+
+    def list_channels(self, *, version_name: str, scope: Scope, now: float) -> tuple[Channel, ...]:
+        """The channels that this device may choose or gets by itself. Raises as ``set_channel``."""
+        from capgo_client.protocol.channels import list_url, read_list
+        from capgo_client.protocol.replies import MAX_SHORT_REPLY_BYTES
+
+        url = _configured("channel_url", self._endpoints().channel)
+        url = list_url(url, self._identity(), version_name=version_name)
+        reply = self._send("GET", url, body=None, scope=scope, max_bytes=MAX_SHORT_REPLY_BYTES)
+        return read_list(reply.status, reply.headers, reply.body, now=now)
+
+    def download_size(
+        self, manifest: Sequence[ManifestEntry], *, version: str, version_name: str, scope: Scope
+    ) -> DownloadSize:
+        """The sizes of a manifest's files; what goes wrong stands in each of them. An empty one asks nobody.
+
+        Raises:
+            ConfigError: no address (``missing_config``).
+        """
+        from capgo_client.protocol import sizes
+        from capgo_client.protocol.codes import RESPONSE_ERROR
+
+        if not manifest:
+            return sizes.DownloadSize()
+        url = sizes.size_url(_configured("update_url", self._endpoints().update))
+        refuse_real_host(url)  # here, where it raises: as the error of a file nobody would see it
+        body = sizes.size_body(self._identity(), version_name=version_name, version=version, manifest=manifest)
+        try:
+            reply = self._send("POST", url, body=body, scope=scope, max_bytes=sizes.longest_reply(body))
+        except DeadlineExceeded:
+            return sizes.no_sizes(manifest, error=sizes.TIMEOUT_ERROR)
+        except ReplyError:  # too long, encoded, redirected: the body itself was not read yet
+            return sizes.no_sizes(manifest, error=RESPONSE_ERROR)
+        except CapgoError:
+            return sizes.no_sizes(manifest, error=sizes.REQUEST_ERROR)
+        return sizes.read_sizes(reply.status, reply.body, manifest)
+
+    def send_stats(self, body: bytes, *, scope: Scope) -> Reply:
+        """``POST`` events, already JSON, to the stats address; the reply whatever its status.
+
+        The connection is not kept: the next delivery is far off, and an idle one costs a descriptor, on a phone more.
+        """
+        from capgo_client.protocol.replies import MAX_SHORT_REPLY_BYTES
+
+        url = _configured("stats_url", self._endpoints().stats)
+        return self._send("POST", url, body=body, scope=scope, max_bytes=MAX_SHORT_REPLY_BYTES, headers=_LAST)
 
     def close(self) -> None:
         """End what runs and close every connection."""
@@ -106,18 +208,47 @@ class Service:
         if client is not None:
             client.close()
 
+    def _send(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None,
+        scope: Scope,
+        max_bytes: int,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        refuse_real_host(url)
+        headers = headers or (_ACCEPT if body is None else _JSON)
+        return self.client().exchange(method, url, body=body, headers=headers, scope=scope, max_bytes=max_bytes)
+
+
+def _configured(option: str, url: str) -> str:
+    if not url:
+        raise ConfigError(
+            f"{option} is empty, so this part of the service is turned off",
+            code="missing_config",
+            hint=f"give the Updater a {option}",
+        )
+    return url
+
 
 def refuse_real_host(url: str) -> None:
     """Under our pytest plugin no test may spend an app's device quota. Raises NetworkError ``real_host_refused``."""
-    if os.environ.get("CAPGO_CLIENT_TESTING") != "1":
-        return
-    from urllib.parse import urlsplit
-
-    host = urlsplit(url).hostname or ""
-    if any(host == real or host.endswith(f".{real}") for real in _REAL_HOSTS):
+    if is_out_of_bounds(url):
         raise NetworkError(
-            f"a test was about to call {host}",
+            "a test was about to call Capgo's own service",
             code="real_host_refused",
             retryable=False,
             hint="give the Updater the URLs of capgo_client.testing.Service, as the fixture capgo_updater does",
         )
+
+
+def is_out_of_bounds(url: str) -> bool:
+    """Whether this is a real host of Capgo's, and a test runs."""
+    if os.environ.get("CAPGO_CLIENT_TESTING") != "1":
+        return False
+    from urllib.parse import urlsplit
+
+    host = urlsplit(url).hostname or ""
+    return any(host == real or host.endswith(f".{real}") for real in _REAL_HOSTS)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from capgo_client.bundle import BUILTIN_ID, BundleStatus
 from capgo_client.life import schedule, verdicts
+from capgo_client.life.settings import reconsidered
 from capgo_client.life.state import (
     LAUNCH_CRASHED,
     LAUNCH_OPEN,
@@ -31,6 +32,7 @@ __all__ = [
     "damaged",
     "last_confirmed",
     "opened",
+    "refused",
     "restored",
     "timed_out",
 ]
@@ -48,20 +50,25 @@ class Choice:
     why: str
 
 
-def arrived(state: State, *, native_version: str, now: float, reset_when_update: bool) -> tuple[State, bool]:
-    """Take note of the installer's version; say whether it is a new one.
+def arrived(
+    state: State, *, native_version: str, now: float, reset_when_update: bool, keep_channel: bool = True
+) -> tuple[State, bool]:
+    """Take note of the installer's version and of the start itself; say whether the installer is a new one.
 
     A new installer brings a newer builtin, so downloaded bundles go (Capgo's resetWhenUpdate) and old verdicts with
-    them: what failed for want of the new native code deserves another try.
+    them: what failed for want of the new native code deserves another try. The stored channel goes with them where
+    ``keep_channel`` is false (Capgo's persistDefaultChannelOnReinstall).
     """
-    state = replace(verdicts.settled(state, now), schedule=schedule.settled(state.schedule, now))
+    settings = reconsidered(state.settings, source="killed", now=now, native_version=native_version)
+    state = replace(verdicts.settled(state, now), schedule=schedule.settled(state.schedule, now), settings=settings)
     if state.native_version == native_version:
         return state, False
     if not reset_when_update:
         older = [i.id for i in state.installs if _older(i.version, native_version)]
         return replace(state.without_installs(older), native_version=native_version), True
     fresh = State(native_version=native_version, failed=state.failed, newest_confirmed=state.newest_confirmed)
-    return replace(fresh, schedule=state.schedule), True
+    settings = settings if keep_channel else replace(settings, channel="")
+    return replace(fresh, schedule=state.schedule, settings=settings), True
 
 
 def _older(version: str, native_version: str) -> bool:
@@ -72,7 +79,7 @@ def _older(version: str, native_version: str) -> bool:
 def choice(state: State, *, max_attempts: int, now: float, unusable: frozenset[str] = frozenset()) -> Choice:
     """The bundle to open. ``unusable`` are the ids whose files are missing or damaged; they are forgotten."""
     state = _without_unusable(state, unusable)
-    if state.next:
+    if state.next and not state.is_held_back:
         queued = _queued(state, max_attempts=max_attempts, now=now)
         if queued.bundle_id:
             return queued
@@ -111,9 +118,10 @@ def last_confirmed(state: State, unusable: frozenset[str] = frozenset()) -> str:
 
     The queued one counts when it had confirmed itself before; then current, fallback, previous, the newest, builtin.
     """
-    if state.next == BUILTIN_ID:
+    queued = "" if state.is_held_back else state.next
+    if queued == BUILTIN_ID:
         return BUILTIN_ID
-    for bundle_id in (state.next, state.current):
+    for bundle_id in (queued, state.current):
         install = state.install(bundle_id)
         if install is not None and install.confirmed and bundle_id not in unusable:
             return bundle_id
@@ -134,7 +142,7 @@ def opened(state: State, bundle_id: str, *, token: str) -> State:
         state = state.with_install(_counted(install, crashed_last=crashed_last)) if _counts(install) else state
     moved = bundle_id != state.current or bundle_id == state.next or (last is not None and last.bundle_id != bundle_id)
     if state.next == bundle_id:
-        state = replace(state, next="", next_by_app=False)
+        state = replace(state, next="", next_by_app=False, next_at_once=False)
     state = replace(state, current=bundle_id)
     if moved or (install is not None and _counts(install)):
         return replace(state, launch=Launch(token=token, bundle_id=bundle_id))
@@ -215,8 +223,19 @@ def restored(state: State, before: State, bundle_id: str) -> State:
     if install is not None:
         state = state.with_install(install)
     return replace(
-        state, current=before.current, next=before.next, next_by_app=before.next_by_app, launch=before.launch
+        state,
+        current=before.current,
+        next=before.next,
+        next_by_app=before.next_by_app,
+        next_at_once=before.next_at_once,
+        launch=before.launch,
     )
+
+
+def refused(state: State, bundle_id: str, *, now: float) -> State:
+    """The app itself found the version wanting (Capgo's setBundleError): condemned for good, as after a crash."""
+    install = state.install(bundle_id)
+    return state if install is None else _given_up(state, install, hard=True, now=now)
 
 
 def damaged(state: State, bundle_id: str) -> State:

@@ -76,25 +76,29 @@ def on_builtin(state: State, *, allow_downgrade: AllowDowngrade) -> Decision:
     return Decision(ALREADY_HERE, bundle_id=BUILTIN_ID, message="the channel wants the builtin")
 
 
-def queued(state: State, bundle_id: str, *, by_app: bool) -> State:
-    """Queue an install (or the builtin) for the next opening; the one that runs already is simply kept."""
+def queued(state: State, bundle_id: str, *, by_app: bool, at_once: bool = False) -> State:
+    """Queue an install (or the builtin) for the next opening; the one that runs already is simply kept.
+
+    ``at_once``: delay conditions do not hold it back.
+    """
     if bundle_id == state.current:
         return unqueued(state)
     install = state.install(bundle_id)
     if install is not None and install.status is BundleStatus.ERROR:
         # Its sentence is served, or the caller would have been refused: it starts with a clean count.
         state = state.with_install(replace(install, status=BundleStatus.PENDING, attempts=0, crashes=0))
-    return replace(state, next=bundle_id, next_by_app=by_app)
+    return replace(state, next=bundle_id, next_by_app=by_app, next_at_once=at_once)
 
 
 def queued_for_switch(state: State, bundle_id: str) -> State:
     """The same on the way to opening it at once: also what runs already may be opened anew."""
-    return queued(replace(state, current=BUILTIN_ID) if state.current == bundle_id else state, bundle_id, by_app=True)
+    state = replace(state, current=BUILTIN_ID) if state.current == bundle_id else state
+    return queued(state, bundle_id, by_app=True, at_once=True)
 
 
 def unqueued(state: State) -> State:
     """Nothing is queued any more."""
-    return replace(state, next="", next_by_app=False) if state.next else state
+    return replace(state, next="", next_by_app=False, next_at_once=False) if state.next else state
 
 
 def _same(state: State, update: Update) -> Install | None:

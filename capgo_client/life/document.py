@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import MISSING, fields
 
 from capgo_client.bundle import BundleStatus
+from capgo_client.life.delays import DelayCondition
 from capgo_client.life.schedule import Schedule
+from capgo_client.life.settings import Settings
 from capgo_client.life.state import Install, Launch, State, Verdict
 
 TYPE_CHECKING = False  # spelled out: importing typing costs the launch path several milliseconds
@@ -55,9 +57,16 @@ def from_document(document: object) -> State:
         "launch": None if launch is None else _read(Launch, launch),
         "failed": None if failed is None else _install(failed),
         "schedule": _read(Schedule, values.get("schedule")),
+        "settings": _settings(values.get("settings", {})),
     }
     plain = {name: value for name, value in values.items() if name not in nested and name != "schema"}
     return _read(State, {**plain, **nested})
+
+
+def _settings(item: object) -> Settings:
+    values = dict(_mapping(item))
+    values["delays"] = tuple(_read(DelayCondition, delay) for delay in _list(values.get("delays", [])))
+    return _read(Settings, values)
 
 
 def _install(item: object) -> Install:

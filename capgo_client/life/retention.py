@@ -16,12 +16,21 @@ __all__ = ["MAX_BY_APP", "expendable", "forgotten"]
 MAX_BY_APP = 8
 
 
-def expendable(state: State, *, in_use: frozenset[str]) -> frozenset[str]:
-    """The installs that nothing needs: not open (``in_use``), not queued, not one of the two to fall back on."""
+def expendable(
+    state: State, *, in_use: frozenset[str], delete_failed: bool = True, delete_previous: bool = True
+) -> frozenset[str]:
+    """The installs that nothing needs: not open (``in_use``), not queued, not one of the two to fall back on.
+
+    Capgo's autoDeleteFailed and autoDeletePrevious, where false, keep what was rolled back, and what was replaced.
+    """
     needed = {state.current, state.next, state.fallback, state.previous, *in_use}
     by_app = sorted((i for i in state.installs if _kept_for_app(i)), key=lambda i: i.installed_at, reverse=True)
     needed.update(install.id for install in by_app[:MAX_BY_APP])
-    return frozenset(install.id for install in state.installs if install.id not in needed)
+    return frozenset(
+        install.id
+        for install in state.installs
+        if install.id not in needed and (delete_failed if install.status.value == "error" else delete_previous)
+    )
 
 
 def _kept_for_app(install: Install) -> bool:

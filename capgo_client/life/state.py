@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from capgo_client.bundle import BUILTIN_ID, BundleStatus
 from capgo_client.life.schedule import Schedule
+from capgo_client.life.settings import Settings
 
 TYPE_CHECKING = False  # spelled out: importing typing costs the launch path several milliseconds
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Launch:
 class State:
     """The document. ``next`` is empty when nothing is queued; ids are ``"builtin"`` or those of ``installs``.
 
+    ``next_by_app`` tells that the app queued it, ``next_at_once`` that delay conditions do not hold it back.
     ``fallback`` is the last bundle that confirmed itself, ``previous`` the one before it (design decision 8).
     """
 
@@ -82,6 +84,7 @@ class State:
     current: str = BUILTIN_ID
     next: str = ""
     next_by_app: bool = False
+    next_at_once: bool = False
     fallback: str = BUILTIN_ID
     previous: str = BUILTIN_ID
     installs: tuple[Install, ...] = ()
@@ -90,6 +93,12 @@ class State:
     failed: Install | None = None
     newest_confirmed: str = ""
     schedule: Schedule = field(default_factory=Schedule)
+    settings: Settings = field(default_factory=Settings)
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether delay conditions keep what is queued from being opened."""
+        return bool(self.settings.delays) and not self.next_at_once
 
     def install(self, bundle_id: str) -> Install | None:
         """The install of that id; None for the builtin and for what is unknown."""

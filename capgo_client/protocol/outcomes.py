@@ -49,7 +49,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Update(Outcome):
-    """The service offers a version. ``url`` is empty where there is no archive (manifest only)."""
+    """The service offers a version. ``url`` is empty where there is no archive (manifest only).
+
+    ``missing`` and ``download_size`` (bytes as the service knows them) are filled where ``get_latest()`` was asked to.
+    """
 
     version: str = ""
     url: str = ""
@@ -59,6 +62,8 @@ class Update(Outcome):
     link: str = ""
     comment: str = ""
     breaking: bool = False
+    missing: tuple[ManifestEntry, ...] = ()
+    download_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

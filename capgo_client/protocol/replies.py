@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_REPLY_BYTES",
+    "MAX_SHORT_REPLY_BYTES",
     "MAX_URL",
+    "MAX_VALUES",
     "boolean",
     "decoration",
     "field",
@@ -31,22 +33,30 @@ __all__ = [
     "web_url",
 ]
 
-#: The longest reply that is read, in bytes. A manifest takes 0.5 KB a file, 2 KB when it is encrypted.
-MAX_REPLY_BYTES = 8 * 1024 * 1024
+#: The longest reply to an update check, in bytes. A manifest takes 0.5 KB a file, 2 KB when it is encrypted.
+MAX_REPLY_BYTES = 24 * 1024 * 1024
+#: The longest of the other replies, in bytes.
+MAX_SHORT_REPLY_BYTES = 1024 * 1024
+#: The most commas and opening brackets in one reply: what bounds the time and the memory that its values take. A
+#: manifest has four for each file.
+MAX_VALUES = 500_000
 #: The longest address accepted, in characters.
 MAX_URL = 8192
 
 _LONG_NUMBER = 18
 
 
-def parse(body: bytes) -> object:
+def parse(body: bytes, *, limit: int = MAX_REPLY_BYTES) -> object:
     """The JSON value in ``body``.
 
     Raises:
-        ReplyError: larger than ``MAX_REPLY_BYTES``, empty, not UTF-8, not JSON, or nested too deep.
+        ReplyError: larger than ``limit`` bytes, more than ``MAX_VALUES`` in it, empty, not UTF-8, not JSON, or nested
+            too deep.
     """
-    if len(body) > MAX_REPLY_BYTES:
-        raise ReplyError(f"the reply is larger than {MAX_REPLY_BYTES} bytes")
+    if len(body) > limit:
+        raise ReplyError(f"the reply is larger than {limit} bytes")
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_VALUES:
+        raise ReplyError(f"the reply has more than {MAX_VALUES} values in it")
     if not body.strip():
         raise ReplyError("the reply is empty")
     try:
@@ -60,13 +70,13 @@ def parse(body: bytes) -> object:
         raise ReplyError("the reply is not JSON; a captive portal or a proxy may have answered") from exc
 
 
-def parse_object(body: bytes) -> dict[str, object]:
+def parse_object(body: bytes, *, limit: int = MAX_REPLY_BYTES) -> dict[str, object]:
     """The JSON object in ``body``, its nulls left out at every depth.
 
     Raises:
         ReplyError: as ``parse``, and when the value is no object.
     """
-    value = parse(body)
+    value = parse(body, limit=limit)
     if not isinstance(value, dict):
         raise ReplyError("the reply is JSON, but not an object")
     return value

@@ -19,6 +19,7 @@ __all__ = [
     "info",
     "is_valid_app_id",
     "is_valid_device_id",
+    "json_body",
     "update_check_body",
     "user_agent",
     "wire_platform",
@@ -97,7 +98,12 @@ def info(identity: Identity, *, version_name: str) -> dict[str, object]:
 
 def update_check_body(identity: Identity, *, version_name: str) -> bytes:
     """The body of ``POST /updates``: the info object as JSON in UTF-8."""
-    text = json.dumps(info(identity, version_name=version_name), ensure_ascii=False, separators=(",", ":"))
+    return json_body(info(identity, version_name=version_name))
+
+
+def json_body(value: object) -> bytes:
+    """``value`` as JSON in UTF-8, without a space too many."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     # A path or a name of the system may hold half a surrogate pair, which UTF-8 has no bytes for.
     return text.encode("utf-8", "replace")
 

@@ -16,4 +16,6 @@ def clean(text: str, limit: int, *, keep: str = "") -> str:
 
 def is_plain(text: str) -> bool:
     """Whether ``text`` holds neither a control character (NUL, line breaks, DEL, C1) nor half a surrogate pair."""
+    if text.isprintable():  # most are, and this is a hundred times as fast
+        return True
     return not any(char < " " or "\x7f" <= char <= "\x9f" or "\ud800" <= char <= "\udfff" for char in text)

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capgo_client.bundle import BundleStatus
+from capgo_client.life.delays import DelayCondition
 from capgo_client.life.document import SCHEMA, DocumentError, from_document, to_document
 from capgo_client.life.newer import from_newer
 from capgo_client.life.schedule import Schedule
+from capgo_client.life.settings import Settings
 from capgo_client.life.state import Install, Launch, State, Verdict
 
 INSTALL = {
@@ -34,6 +36,7 @@ DOCUMENT = {
     "current": "aB3dE5gH7j",
     "next": "cD4eF6hI8k",
     "next_by_app": True,
+    "next_at_once": True,
     "fallback": "aB3dE5gH7j",
     "previous": "bC2dE4fG6h",
     "installs": [INSTALL, {**INSTALL, "id": "cD4eF6hI8k", "status": "pending"}],
@@ -53,6 +56,19 @@ DOCUMENT = {
         "answered_at": 1700000003.0,
         "good_answer_at": 1690000000.0,
     },
+    "settings": {
+        "channel": "beta",
+        "custom_id": "kiosk-7",
+        "update_url": "https://updates.example.test/check",
+        "stats_url": "https://stats.example.test/",
+        "channel_url": "https://channels.example.test/",
+        "delays": [{"kind": "date", "value": "2026-07-01T06:00:00Z"}, {"kind": "kill", "value": "x"}],
+        "background_at": 1700000004.0,
+        "folder": "131073",
+        "os_version": "13.1",
+        "version_build": "1.0.0",
+        "version_code": "17",
+    },
 }
 VALUES = {
     "state": (DOCUMENT, ()),
@@ -61,6 +77,8 @@ VALUES = {
     "verdict": (DOCUMENT["verdicts"][0], ("verdicts", 0)),
     "launch": (DOCUMENT["launch"], ("launch",)),
     "schedule": (DOCUMENT["schedule"], ("schedule",)),
+    "settings": (DOCUMENT["settings"], ("settings",)),
+    "delay": (DOCUMENT["settings"]["delays"][0], ("settings", "delays", 0)),
 }
 EVERY_KEY = [pytest.param(where, key, id=f"{name}.{key}") for name, (keys, where) in VALUES.items() for key in keys]
 
@@ -95,7 +113,15 @@ def nested(depth: int) -> list[object]:
 
 def test_the_example_names_every_field_there_is() -> None:
     assert set(DOCUMENT) == {"schema"} | {field.name for field in fields(State)}
-    for cls, example in ((Install, "install"), (Verdict, "verdict"), (Launch, "launch"), (Schedule, "schedule")):
+    examples = {
+        Install: "install",
+        Verdict: "verdict",
+        Launch: "launch",
+        Schedule: "schedule",
+        Settings: "settings",
+        DelayCondition: "delay",
+    }
+    for cls, example in examples.items():
         assert set(VALUES[example][0]) == {field.name for field in fields(cls)}
 
 
@@ -109,6 +135,8 @@ def test_a_document_becomes_the_state_it_tells_of() -> None:
     assert state.failed is not None
     assert state.failed.status is BundleStatus.ERROR
     assert state.schedule == Schedule(**DOCUMENT["schedule"])
+    delays = (DelayCondition("date", "2026-07-01T06:00:00Z"), DelayCondition("kill", "x"))
+    assert state.settings == Settings(**{**DOCUMENT["settings"], "delays": delays})
 
 
 def test_every_field_survives_the_way_to_the_disk_and_back() -> None:
@@ -150,7 +178,7 @@ def wrong_for(where: tuple[object, ...], key: str) -> list[object]:
         return [None, True, 1.0, "1", 0, 2, -1, [], {}]
     if key == "status":
         return [*WRONG_FOR_STR, "", "broken", "SUCCESS"]
-    if key == "schedule":
+    if key in {"schedule", "settings"}:
         return [None, *(value for value in WRONG_FOR_VALUE if value != {})]
     kinds = [
         (bool, WRONG_FOR_FLAG),
@@ -176,6 +204,7 @@ NEEDED = {
     "failed": ("id", "version", "checksum", "status"),
     "verdict": ("version", "checksum", "hard", "at"),
     "launch": ("token", "bundle_id"),
+    "delay": ("kind",),
 }
 
 
@@ -198,7 +227,7 @@ def test_a_missing_key_is_refused_or_read_as_its_default(where: tuple[object, ..
         written = written[step]
         document = document[step]
     default = written.pop(key)
-    assert default in (None, "", 0, "builtin", "open", 1)
+    assert default in (None, "", 0, "builtin", "open", 1, []) or default == to_document(State("1.0.0"))["settings"]
     assert written == document
 
 
