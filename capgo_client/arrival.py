@@ -1,14 +1,26 @@
-"""Bringing one bundle: fetch, verify, extract, inspect, seal, publish. Used by the cycle and by ``download()``."""
+"""Bringing one bundle, by its files or by its archive, from the offer to the published install."""
 
 from __future__ import annotations
 
+import logging
 import sys
+from dataclasses import dataclass
 
-from capgo_client.errors import ArchiveError, BindingError, ReplyError
+from capgo_client.delta import Delta, drop_delta, sweep_deltas
+from capgo_client.errors import (
+    ArchiveError,
+    BindingError,
+    Cancelled,
+    CapgoError,
+    ClosedError,
+    ReplyError,
+    StorageError,
+)
 from capgo_client.fetch.archive import fetch_archive
+from capgo_client.fetch.inflate import can_inflate
 from capgo_client.fetch.partial import PartialKey
 from capgo_client.install.archive import Limits
-from capgo_client.install.builder import Origin, entry_check, install_archive
+from capgo_client.install.builder import Origin, entry_check, install_archive, install_files
 from capgo_client.install.locks import install_lock
 from capgo_client.install.rebuild import install_of
 from capgo_client.service import refuse_real_host
@@ -18,15 +30,17 @@ from capgo_client.verify.keys import KeyRing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from capgo_client.config import Config
+    from capgo_client.delta import Note
     from capgo_client.install.record import FileRecord
+    from capgo_client.install.seal import Seal
     from capgo_client.install.store import Store
     from capgo_client.life.state import Install
     from capgo_client.net.deadline import Scope
-    from capgo_client.protocol.outcomes import Update
+    from capgo_client.protocol.outcomes import ManifestEntry, Update
     from capgo_client.seams import Clock, Files
     from capgo_client.service import Service
 
@@ -40,6 +54,8 @@ _RECORD_LIMIT = 16 << 20
 #: A download waits at most this long for each connect, read or write; its whole length is not limited (decision 13).
 STEP_TIMEOUT = 30.0
 
+_log = logging.getLogger("capgo_client")
+
 
 class Unfit(Exception):
     """A mark, never shown: the bundle is just as its publisher made it, and cannot be installed here."""
@@ -47,6 +63,18 @@ class Unfit(Exception):
     def __init__(self, cause: ArchiveError | BindingError) -> None:
         super().__init__(str(cause))
         self.cause = cause
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What ``bring`` was asked for."""
+
+    update: Update
+    scope: Scope
+    progress: Progress
+    should_stop: Callable[[], bool]
+    write_down: Callable[[Install], Install]
+    note: Note
 
 
 class Arrival:
@@ -69,45 +97,126 @@ class Arrival:
         should_stop: Callable[[], bool],
         write_down: Callable[[Install], Install],
         patience: float = 0.0,
+        note: Note = lambda action, name: None,  # noqa: ARG005
     ) -> Install:
         """Fetch and install ``update``; it is on disk and whole when this returns, and nothing points at it yet.
 
-        ``write_down`` puts it into the state while the install lock is still held: a clean-up between the two would
-        take it for a leftover.
+        By its files where it is offered so and brotli is here, else by its archive; by that too where the files failed
+        (decision 9). Both keep what has come for the next try. Where both fail it is the archive's error that is
+        raised, with the other as its context.
+
+        Args:
+            update: the offer.
+            scope: the time for everything together.
+            progress: told (done, in all or None): bytes, or parts of files. It starts anew with the archive.
+            should_stop: asked between steps.
+            write_down: puts the install into the state while the install lock is still held: a clean-up between the
+                two would take it for a leftover.
+            patience: how long to wait for another process that installs (seconds).
+            note: told (action, file name or "") of each step that Capgo's statistics know.
 
         Raises:
             CapgoError: TransferError, IntegrityError, StorageError as ``errors`` tells.
             Unfit: every later try would end the same way.
         """
-        if not update.url:
+        if not (update.url or update.manifest):
             raise ReplyError(
-                f"version {update.version} is offered without an archive",
+                f"version {update.version} is offered without an archive and without a manifest",
                 code="no_zip",
                 retryable=False,
-                hint="upload it without --delta-only; delta updates are not supported yet",
+                hint="upload it anew",
             )
-        refuse_real_host(update.url)
-        expected = expectation(keys=self._keys, session_key=update.session_key, checksum=update.checksum)
+        for url in filter(None, (update.url, *(entry.download_url for entry in update.manifest))):
+            refuse_real_host(url)
+        run = _Run(update, scope, progress, should_stop, write_down, note)
         with install_lock(self._store.folder, files=self._files, patience=patience):
             self._store.prepare()
-            archive = fetch_archive(
-                update.url,
-                expectation=expected,
-                key=PartialKey(version=update.version, checksum=update.checksum, session_key=update.session_key),
-                client=self._service.client(),
-                scope=scope,
-                files=self._files,
-                clock=self._clock,
-                folder=self._store.downloads,
-                max_bytes=MAX_DOWNLOAD,
-                progress=progress,
-            )
-            try:
-                return write_down(self._install(archive, update, expected.digest.hex(), should_stop))
-            finally:
-                self._drop(archive)
+            folder = self._delta_folder(update)
+            sweep_deltas(self._store.downloads, keep=folder.name, files=self._files)
+            install = self._bring(run, folder)
+            drop_delta(folder, files=self._files)
+            return install
 
-    def _install(self, archive: Path, update: Update, sha256: str, should_stop: Callable[[], bool]) -> Install:
+    def missing(self, manifest: Sequence[ManifestEntry], *, session_key: str) -> tuple[tuple[ManifestEntry, ...], int]:
+        """The files of a manifest that would have to be downloaded, and how many it has in all. Asks nobody.
+
+        Raises:
+            IntegrityError: it could not be installed at all.
+        """
+        missing = self._delta(lambda: False).missing(manifest, session_key=session_key)
+        return missing, len(manifest)
+
+    def _bring(self, run: _Run, folder: Path) -> Install:
+        update = run.update
+        if not update.manifest or (update.url and not can_inflate()):
+            return self._by_archive(run)
+        try:
+            return self._by_files(run, folder)
+        except (CapgoError, Unfit) as exc:
+            if not update.url or _is_last_word(exc, run):
+                raise
+            _log.info("the files of %s did not come together (%s); its archive is taken", update.version, exc)
+            return self._by_archive(run)
+
+    def _by_files(self, run: _Run, folder: Path) -> Install:
+        run.note("download_manifest_start", "")
+        try:
+            pieces = self._delta(run.should_stop).gather(
+                run.update.manifest,
+                session_key=run.update.session_key,
+                entry=self._config.entry,
+                folder=folder,
+                client=self._service.client(),
+                scope=run.scope,
+                progress=run.progress,
+                note=run.note,
+            )
+        except StorageError as exc:
+            if exc.code == "insufficient_disk_space":
+                drop_delta(folder, files=self._files)  # others need the room now
+            raise
+        run.note("download_manifest_complete", "")
+        return run.write_down(self._install(run, install_files, pieces))
+
+    def _by_archive(self, run: _Run) -> Install:
+        update = run.update
+        expected = expectation(keys=self._keys, session_key=update.session_key, checksum=update.checksum)
+        run.note("download_zip_start", "")
+        archive = fetch_archive(
+            update.url,
+            expectation=expected,
+            key=_key(update),
+            client=self._service.client(),
+            scope=run.scope,
+            files=self._files,
+            clock=self._clock,
+            folder=self._store.downloads,
+            max_bytes=MAX_DOWNLOAD,
+            progress=run.progress,
+        )
+        run.note("download_zip_complete", "")
+        try:
+            return run.write_down(self._install(run, install_archive, archive, sha256=expected.digest.hex()))
+        finally:
+            self._drop(archive)
+
+    def _delta(self, should_stop: Callable[[], bool]) -> Delta:
+        return Delta(
+            store=self._store,
+            builtin=self._config.builtin,
+            keys=self._keys,
+            files=self._files,
+            clock=self._clock,
+            limits=Limits(),
+            should_stop=should_stop,
+        )
+
+    def _delta_folder(self, update: Update) -> Path:
+        return self._store.downloads / f"{_key(update).name}.delta"
+
+    def _install(self, run: _Run, make: Callable[..., Seal], content: object, *, sha256: str = "") -> Install:
+        """Have ``make`` build an install out of ``content``; ``sha256`` is the archive's."""
+        update = run.update
         origin = Origin(
             version=update.version,
             checksum=update.checksum,
@@ -117,15 +226,15 @@ class Arrival:
             comment=update.comment,
         )
         try:
-            seal = install_archive(
+            seal = make(
                 self._store,
-                archive,
+                content,
                 origin=origin,
                 files=self._files,
                 limits=Limits(),
                 inspect=lambda app, records: self._inspect(app, records, update.version),
                 now=self._clock.wall(),
-                should_stop=should_stop,
+                should_stop=run.should_stop,
             )
         except (ArchiveError, BindingError) as exc:
             raise Unfit(exc) from exc
@@ -151,3 +260,20 @@ class Arrival:
             self._files.unlink(archive)
         except OSError:
             return  # the next download of another version removes it
+
+
+def _key(update: Update) -> PartialKey:
+    return PartialKey(version=update.version, checksum=update.checksum, session_key=update.session_key)
+
+
+def _is_last_word(exc: CapgoError | Unfit, run: _Run) -> bool:
+    """Whether the archive would meet the same end: it was us who stopped, or the device has no room or no time left."""
+    if isinstance(exc, (Cancelled, ClosedError)) or run.should_stop():
+        return True
+    if isinstance(exc, CapgoError) and exc.code in {"insufficient_disk_space", "low_speed"}:
+        return True
+    try:
+        run.scope.check()
+    except CapgoError:
+        return True
+    return False

@@ -62,6 +62,10 @@ class Files:
         """Open for reading and writing, creating the file when it is missing; return the descriptor."""
         return os.open(path, os.O_RDWR | os.O_CREAT | _NOFOLLOW | _BINARY | _CLOEXEC, 0o600)
 
+    def open_append(self, path: StrPath) -> int:
+        """Open for writing at the end, wherever that is by then, creating the file when it is missing."""
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NOFOLLOW | _NONBLOCK | _BINARY | _CLOEXEC, 0o600)
+
     def read(self, fd: int, size: int) -> bytes:
         """Read at most ``size`` bytes from the current position."""
         return os.read(fd, size)
@@ -80,6 +84,10 @@ class Files:
     def seek(self, fd: int, offset: int) -> None:
         """Move the position to ``offset`` from the start."""
         os.lseek(fd, offset, os.SEEK_SET)
+
+    def clone(self, source: int, target: int) -> bool:
+        """Let the empty file ``target`` share the blocks of ``source``; False where they must be copied."""
+        return system.clone(source, target)
 
     def truncate(self, fd: int, size: int) -> None:
         """Cut the file to ``size`` bytes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from capgo_client.errors import TransferError
@@ -16,10 +17,11 @@ _BYTES_PER_SECOND = 1024
 
 
 class Pace:
-    """Ends what stays under 1 KB/s for a minute; silence is the scope's business."""
+    """Ends what stays under 1 KB/s for a minute; silence is the scope's business. Several threads may share one."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._lock = threading.Lock()
         self._since = clock.monotonic()
         self._bytes = 0
 
@@ -29,12 +31,13 @@ class Pace:
         Raises:
             TransferError: ``low_speed``.
         """
-        self._bytes += size
-        passed = self._clock.monotonic() - self._since
-        if passed < _SECONDS:
-            return
-        if self._bytes < passed * _BYTES_PER_SECOND:
-            message = f"The download came at {self._bytes / passed:.0f} bytes per second for {passed:.0f} s"
-            raise TransferError(message, code="low_speed", hint="it goes on from there at the next check")
-        self._since += passed
-        self._bytes = 0
+        with self._lock:
+            self._bytes += size
+            passed = self._clock.monotonic() - self._since
+            if passed < _SECONDS:
+                return
+            if self._bytes < passed * _BYTES_PER_SECOND:
+                message = f"The download came at {self._bytes / passed:.0f} bytes per second for {passed:.0f} s"
+                raise TransferError(message, code="low_speed", hint="it goes on from there at the next check")
+            self._since += passed
+            self._bytes = 0

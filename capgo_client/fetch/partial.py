@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
     from capgo_client.seams import Files
 
-__all__ = ["Note", "Partial", "PartialKey", "disk_full", "storage"]
+__all__ = ["Note", "Partial", "PartialKey", "disk_full", "require_room", "storage"]
 
 _NOTE_LIMIT = 4096
 _NAMES = re.compile(r"[0-9a-f]{64}\.(?:part|json|zip)")
+#: Bytes of free space that are left to the device.
+_MARGIN = 8 << 20
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
@@ -152,6 +154,14 @@ def storage() -> Iterator[None]:
         if exc.errno in _FULL:
             raise disk_full() from exc
         raise StorageError(f"The download cannot be kept: {exc.strerror or type(exc).__name__}") from exc
+
+
+def require_room(size: int, folder: Path, *, files: Files) -> None:
+    """Refuse to write ``size`` bytes where they would not fit, or leave the device too little."""
+    with storage():
+        free = files.free_bytes(folder)
+    if free is not None and size > free - _MARGIN:
+        raise disk_full()
 
 
 def disk_full() -> StorageError:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
-__all__ = ["Client", "Stoppable", "Streamed"]
+__all__ = ["Branch", "Branching", "Client", "Stoppable", "Streamed"]
 
 
 class Streamed(Protocol):
@@ -40,3 +40,17 @@ class Stoppable(Protocol):
 
     def check(self) -> None:
         """Raise Cancelled or DeadlineExceeded when the work should stop."""
+
+
+class Branching(Stoppable, Protocol):
+    """The part of ``net.deadline.Scope`` that fetching in several threads uses."""
+
+    def branch(self) -> AbstractContextManager[Branch]:
+        """A scope that ends with this one and can be ended alone."""
+
+
+class Branch(Stoppable, Protocol):
+    """One that can be ended from here."""
+
+    def cancel(self) -> None:
+        """Let everything that runs in it raise Cancelled."""

@@ -1,4 +1,4 @@
-"""From a verified archive to an install that can be opened (design decision 5).
+"""From a verified archive, or from verified files, to an install that can be opened (design decision 5).
 
 Nothing is visible under ``installs`` before it is whole and on the platter: it is built in ``staging``, flushed, and
 renamed once.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from capgo_client.errors import ArchiveError, Cancelled, StorageError
 from capgo_client.install import checked
+from capgo_client.install.assemble import assemble
 from capgo_client.install.extract import extract
 from capgo_client.install.seal import FILES_NAME, SEAL_NAME, Seal, file_list
 from capgo_client.install.store import APP, LEASE, Store, new_id
@@ -19,17 +20,18 @@ from capgo_client.install.trees import flush_tree, remove_tree, seal_permissions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from capgo_client.install.archive import Limits
+    from capgo_client.install.assemble import Piece
     from capgo_client.install.record import FileRecord
     from capgo_client.seams import Files
 
     #: Looks at the extracted files before they count as a bundle; raises IntegrityError.
     Inspect = Callable[[Path, tuple[FileRecord, ...]], None]
 
-__all__ = ["Origin", "entry_check", "install_archive"]
+__all__ = ["Origin", "entry_check", "install_archive", "install_files"]
 
 _NO_SPACE = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
@@ -58,13 +60,58 @@ def install_archive(
     should_stop: Callable[[], bool],
 ) -> Seal:
     """Extract, inspect, seal, flush and publish. Raises IntegrityError, StorageError or Cancelled; leaves nothing."""
+    return _build(
+        store,
+        lambda app: extract(archive, app, files=files, limits=limits, should_stop=should_stop),
+        origin=origin,
+        files=files,
+        inspect=inspect,
+        now=now,
+        should_stop=should_stop,
+    )
+
+
+def install_files(
+    store: Store,
+    pieces: Sequence[Piece],
+    *,
+    origin: Origin,
+    files: Files,
+    limits: Limits,
+    inspect: Inspect,
+    now: float,
+    should_stop: Callable[[], bool],
+) -> Seal:
+    """As ``install_archive``, of files that are on this disk."""
+    return _build(
+        store,
+        lambda app: assemble(pieces, app, files=files, limits=limits, should_stop=should_stop),
+        origin=origin,
+        files=files,
+        inspect=inspect,
+        now=now,
+        should_stop=should_stop,
+    )
+
+
+def _build(
+    store: Store,
+    fill: Callable[[Path], tuple[FileRecord, ...]],
+    *,
+    origin: Origin,
+    files: Files,
+    inspect: Inspect,
+    now: float,
+    should_stop: Callable[[], bool],
+) -> Seal:
+    """Have an empty folder filled and make an install of it."""
     bundle_id = new_id()
     stage = store.staging / bundle_id
     published = False
     try:
         files.mkdir(stage)
         files.mkdir(stage / APP)
-        records = extract(archive, stage / APP, files=files, limits=limits, should_stop=should_stop)
+        records = fill(stage / APP)
         inspect(stage / APP, records)
         seal = _seal(stage, bundle_id, records, origin=origin, files=files, now=now)
         if should_stop():

@@ -6,13 +6,13 @@ counted again while unpacking. Memory stays flat: steps of 128 KiB. Nothing is f
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import zlib
 from typing import TYPE_CHECKING
 
 from capgo_client.errors import ArchiveError, Cancelled
 from capgo_client.install.archive import DEFLATED, read_directory
+from capgo_client.install.folders import Folders, name_refused
 from capgo_client.install.record import FileRecord
 
 if TYPE_CHECKING:
@@ -25,13 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["extract"]
 
 _STEP = 128 * 1024
-#: What a file system says of a name that it cannot keep, and what that is called here.
-_NAME_TROUBLE = {
-    errno.EEXIST: ("name_collision", "this file system takes it for another name of the bundle"),
-    errno.ENAMETOOLONG: ("name_too_long", "it is too long for this file system"),
-    errno.EILSEQ: ("name_not_utf8", "this file system cannot write it"),
-    errno.EINVAL: ("name_character", "this file system does not allow it"),
-}
 
 
 def extract(
@@ -56,14 +49,13 @@ def extract(
 
 
 class _Unpacking:
-    """One run: the open archive, the folder, and the folders made so far."""
+    """One run: the open archive and the folders made so far."""
 
     def __init__(self, *, fd: int, target: Path, files: Files, should_stop: Callable[[], bool]) -> None:
         self._fd = fd
-        self._target = target
         self._files = files
         self._should_stop = should_stop
-        self._folders: dict[tuple[str, ...], Path] = {(): target}
+        self._folders = Folders(target, files=files)
 
     def run(self, entries: tuple[Entry, ...]) -> tuple[FileRecord, ...]:
         """Every entry; the records of the files, sorted."""
@@ -71,7 +63,7 @@ class _Unpacking:
         for entry in entries:
             self._stop_if_told()
             if entry.is_folder:
-                self._folder(entry.parts)
+                self._folders.make(entry.parts)
             else:
                 records.append(self._file(entry))
         return tuple(sorted(records))
@@ -80,26 +72,12 @@ class _Unpacking:
         if self._should_stop():
             raise Cancelled("the installation was ended from this side")
 
-    def _folder(self, parts: tuple[str, ...]) -> Path:
-        """The folder of these parts, made with its parents when it is not there."""
-        known = self._folders.get(parts)
-        if known is not None:
-            return known
-        path = self._folder(parts[:-1]) / parts[-1]
-        try:
-            self._files.mkdir(path, 0o700)
-        except (OSError, UnicodeEncodeError) as exc:
-            _translate(exc, parts)
-            raise
-        self._folders[parts] = path
-        return path
-
     def _file(self, entry: Entry) -> FileRecord:
-        path = self._folder(entry.parts[:-1]) / entry.parts[-1]
+        path = self._folders.make(entry.parts[:-1]) / entry.parts[-1]
         try:
             fd = self._files.open_new(path, 0o700 if entry.is_executable else 0o600)
         except (OSError, UnicodeEncodeError) as exc:
-            _translate(exc, entry.parts)
+            name_refused(exc, entry.parts)
             raise
         try:
             return self._fill(fd, entry)
@@ -162,15 +140,3 @@ def _wrong(entry: Entry, code: str, what: str) -> ArchiveError:
         code=code,
         hint="pack it anew with `npx @capgo/cli bundle zip`",
     )
-
-
-def _translate(exc: OSError | UnicodeEncodeError, parts: tuple[str, ...]) -> None:
-    """Raise what a system's refusal of a *name* means; return for what is the disk's trouble."""
-    number = exc.errno if isinstance(exc, OSError) else errno.EILSEQ
-    if number in _NAME_TROUBLE:
-        code, why = _NAME_TROUBLE[number]
-        raise ArchiveError(
-            f"the file name {'/'.join(parts)[:80]!a} cannot be kept here: {why}",
-            code=code,
-            hint="rename the file and pack anew",
-        ) from exc

@@ -120,6 +120,16 @@ class Scope:
         with self.interruptible(lambda: _shut_down(sock)):
             yield self.remaining()
 
+    @contextlib.contextmanager
+    def branch(self) -> Iterator[Scope]:
+        """A scope with the same end, which ends with this one while the block runs and can be ended alone.
+
+        For work in several threads that a failure in one of them should end, and nothing else.
+        """
+        scope = Scope(None if self._end is None else self._end - now(), step=self._step)
+        with self.interruptible(scope.cancel):
+            yield scope
+
     def __enter__(self) -> Self:
         _stack().append(self)
         return self

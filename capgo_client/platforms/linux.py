@@ -1,15 +1,29 @@
-"""Linux: ``syncfs`` flushes a whole bundle in one call."""
+"""Linux: ``syncfs`` flushes a whole bundle in one call, and some file systems copy by sharing blocks."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 from capgo_client.platforms.posix import RENAMES_OPEN, default_data_dir, flush, os_version, try_lock, unlock
 
-__all__ = ["RENAMES_OPEN", "default_data_dir", "flush", "os_version", "sync_filesystem", "try_lock", "unlock"]
+__all__ = ["RENAMES_OPEN", "clone", "default_data_dir", "flush", "os_version", "sync_filesystem", "try_lock", "unlock"]
 
 #: Before 5.8, syncfs(2) answered success when a write-back had failed, so it proves nothing there.
 _REPORTS_ERRORS = (5, 8)
+
+
+#: FICLONE of linux/fs.h: ioctl_ficlone(2). Btrfs, XFS and bcachefs know it.
+_CLONE_FILE = 0x40049409
+
+
+def clone(source: int, target: int) -> bool:
+    """Let an empty file share the blocks of another until one of them changes; False where that cannot be had."""
+    try:
+        fcntl.ioctl(target, _CLONE_FILE, source)
+    except OSError:
+        return False  # another file system, or one that cannot: what it means is that the bytes have to be copied
+    return True
 
 
 def sync_filesystem(fd: int) -> bool:

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["RENAMES_OPEN", "default_data_dir", "flush", "os_version", "sync_filesystem", "try_lock", "unlock"]
+__all__ = ["RENAMES_OPEN", "clone", "default_data_dir", "flush", "os_version", "sync_filesystem", "try_lock", "unlock"]
 
 #: Whether a folder can be renamed while somebody has a file in it open.
 RENAMES_OPEN = True
@@ -46,6 +46,12 @@ def flush(fd: int) -> None:
 def sync_filesystem(fd: int) -> bool:
     """Flush the whole file system of ``fd`` in one call; False where the system cannot, or hides errors."""
     del fd
+    return False
+
+
+def clone(source: int, target: int) -> bool:
+    """Let an empty file share the blocks of another until one of them changes; False where that cannot be had."""
+    del source, target
     return False
 
 

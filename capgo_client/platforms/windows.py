@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["RENAMES_OPEN", "default_data_dir", "flush", "os_version", "sync_filesystem", "try_lock", "unlock"]
+__all__ = ["RENAMES_OPEN", "clone", "default_data_dir", "flush", "os_version", "sync_filesystem", "try_lock", "unlock"]
 
 #: Whether a folder can be renamed while somebody has a file in it open.
 RENAMES_OPEN = False
@@ -53,6 +53,12 @@ def flush(fd: int) -> None:
 def sync_filesystem(fd: int) -> bool:
     """There is no such call without administrator rights."""
     del fd
+    return False
+
+
+def clone(source: int, target: int) -> bool:
+    """Only ReFS could, and nobody has an app there."""
+    del source, target
     return False
 
 

@@ -34,7 +34,7 @@ from capgo_client.verify.requires_python import Clause, fits, parse_clauses
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["MAX_RECORD_BYTES", "RECORD_NAME", "check_bound", "seal_record"]
+__all__ = ["MAX_RECORD_BYTES", "RECORD_NAME", "check_bound", "listed_empty", "seal_record"]
 
 RECORD_NAME = "capgo-bundle.json"
 #: Room for 50,000 files with paths of 200 characters.
@@ -49,6 +49,7 @@ _LOWER_HEX = frozenset("0123456789abcdef")
 _REQUIRED = frozenset({"schema", "app_id", "version", "files"})
 _OPTIONAL = frozenset({"requires_python", "platforms", "min_app_version"})
 _SHOWN = 3
+_SHA256_OF_NOTHING = hashlib.sha256(b"").hexdigest()
 
 
 class FileFacts(Protocol):
@@ -141,6 +142,15 @@ def seal_record(
         raise BindingError("a file name is not valid Unicode", code="bound_malformed") from exc
     _parse(text)
     return text
+
+
+def listed_empty(text: bytes) -> tuple[str, ...]:
+    """The paths that a record lists as empty files; none where it is malformed, which ``check_bound`` will say."""
+    try:
+        record = _parse(text)
+    except BindingError:
+        return ()
+    return tuple(path for path, facts in record.files.items() if facts == (0, _SHA256_OF_NOTHING))
 
 
 def _refuse(code: str, message: str, *, hint: str = "") -> NoReturn:

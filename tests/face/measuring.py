@@ -1,4 +1,4 @@
-"""Starts in processes of their own, timed from outside, and how late this machine is by itself."""
+"""Starts in processes of their own, timed from outside."""
 
 from __future__ import annotations
 
@@ -13,35 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ONE_START = Path(__file__).with_name("one_start.py")
-
-
-class Stopwatch:
-    """How late this machine wakes a thread that only sleeps: what no program can be blamed for.
-
-    ``grace`` is how much later than asked something may be: a tenth of a second, and twice (one waking on either side
-    of a connection) the worst that the machine did to the sleeper so far.
-    """
-
-    def __enter__(self):
-        self._stop = threading.Event()
-        self._worst = 0.0
-        self._sleeper = threading.Thread(target=self._sleep)
-        self._sleeper.start()
-        return self
-
-    def _sleep(self):
-        while not self._stop.is_set():
-            start = time.monotonic()
-            self._stop.wait(0.01)
-            self._worst = max(self._worst, time.monotonic() - start - 0.01)
-
-    @property
-    def grace(self):
-        return 0.1 + 2 * self._worst
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._sleeper.join()
 
 
 @dataclass(frozen=True)

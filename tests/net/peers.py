@@ -18,34 +18,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-class Stopwatch:
-    """Times a block, and how late this machine wakes a thread that only sleeps: what no program can be blamed for.
-
-    ``grace`` is how much later than asked something may be: a tenth of a second, and twice (one waking on either side
-    of a connection) the worst that the machine did to the sleeper meanwhile.
-    """
-
-    def __enter__(self):
-        self._stop = threading.Event()
-        self._worst = 0.0
-        self._sleeper = threading.Thread(target=self._sleep)
-        self._sleeper.start()
-        self.start = time.monotonic()
-        return self
-
-    def _sleep(self):
-        while not self._stop.is_set():
-            start = time.monotonic()
-            self._stop.wait(0.01)
-            self._worst = max(self._worst, time.monotonic() - start - 0.01)
-
-    def __exit__(self, *_):
-        self.took = time.monotonic() - self.start
-        self._stop.set()
-        self._sleeper.join()
-        self.grace = 0.1 + 2 * self._worst
-
-
 class Gone(Exception):
     """The other side has closed the connection."""
 

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import time
 
-import peers
 import pytest
+from stopwatch import Stopwatch
 
 #: Runs inside new network and mount namespaces: raises loopback, replaces resolv.conf, asks.
 CHILD = r"""
@@ -61,7 +61,7 @@ def test_a_name_server_that_never_answers_delays_neither_the_exchange_nor_the_ex
     process = subprocess.Popen(
         [*command, sys.executable, "-c", CHILD, str(resolv)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    with peers.Stopwatch() as watch, process:
+    with Stopwatch() as watch, process:
         line = process.stdout.readline()
         process.wait(30)
         ended = time.monotonic()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import peers
 import pytest
+from stopwatch import Stopwatch
 
 from capgo_client.errors import DeadlineExceeded, NetworkError, ReplyError
 from capgo_client.net.client import HttpClient
@@ -88,7 +89,7 @@ STAGES = {
 def run(stage, seconds, authority, interval):
     """Let the exchange stall; return (error, stopwatch, seconds after which the peer saw the close)."""
     with stage.ready(authority, interval) as (client, url, peer):
-        with peers.Stopwatch() as watch, pytest.raises(DeadlineExceeded) as caught:
+        with Stopwatch() as watch, pytest.raises(DeadlineExceeded) as caught:
             client.exchange("POST", url, body=b"{}", scope=Scope(seconds), max_bytes=10**6)
         if peer is None:
             return caught.value, watch, 0
@@ -129,7 +130,7 @@ def test_an_upload_that_the_server_does_not_read_ends_at_its_deadline():
     release = threading.Event()
     body = b"a" * 8_000_000
     with peers.Peer(lambda _: release.wait(10), buffer=4096) as peer, HttpClient(user_agent="test") as client:
-        with peers.Stopwatch() as watch, pytest.raises(DeadlineExceeded, match="while sending"):
+        with Stopwatch() as watch, pytest.raises(DeadlineExceeded, match="while sending"):
             client.exchange("POST", peer.url, body=body, scope=Scope(0.5), max_bytes=100)
         release.set()
     assert watch.took < 0.5 + watch.grace
@@ -143,7 +144,7 @@ def test_an_endless_body_that_is_streamed_ends_at_the_deadline():
                 for _ in reply.chunks():
                     pass
 
-        with peers.Stopwatch() as watch, pytest.raises(DeadlineExceeded, match="in the middle of the reply"):
+        with Stopwatch() as watch, pytest.raises(DeadlineExceeded, match="in the middle of the reply"):
             drain()
         assert 0.5 <= watch.took < 0.5 + watch.grace
         assert peer.gone.wait(5)
@@ -160,7 +161,7 @@ def test_an_endless_body_is_read_no_further_than_the_limit():
 
 def test_endless_headers_are_refused_long_before_the_deadline():
     with peers.endless_headers() as peer, HttpClient(user_agent="test") as client:
-        with peers.Stopwatch() as watch, pytest.raises(NetworkError):
+        with Stopwatch() as watch, pytest.raises(NetworkError):
             client.exchange("GET", peer.url, scope=Scope(30), max_bytes=1_000_000)
         assert watch.took < 1 + watch.grace
         assert peer.gone.wait(1)
@@ -169,7 +170,7 @@ def test_endless_headers_are_refused_long_before_the_deadline():
 def test_a_step_limit_ends_a_silence_within_an_unlimited_exchange():
     with peers.silence() as peer, HttpClient(user_agent="test") as client:
         says = r"Nothing happened for 0\.2 s while waiting for the reply"
-        with peers.Stopwatch() as watch, pytest.raises(DeadlineExceeded, match=says):
+        with Stopwatch() as watch, pytest.raises(DeadlineExceeded, match=says):
             client.exchange("GET", peer.url, scope=Scope(None, step=0.2), max_bytes=100)
         assert 0.2 <= watch.took < 0.2 + watch.grace
 
@@ -193,7 +194,7 @@ def test_a_refused_connection_is_a_network_error_at_once():
         port = peer.port
     with (
         HttpClient(user_agent="test") as client,
-        peers.Stopwatch() as watch,
+        Stopwatch() as watch,
         pytest.raises(NetworkError, match="refused"),
     ):
         client.exchange("GET", f"http://127.0.0.1:{port}/", scope=Scope(5), max_bytes=100)

@@ -8,6 +8,7 @@ import httpx
 import peers
 import pytest
 from peers import answer
+from stopwatch import Stopwatch
 
 from capgo_client.errors import Cancelled, ClosedError, DeadlineExceeded, NetworkError, ReplyError
 from capgo_client.net.client import HttpClient, redact
@@ -434,7 +435,7 @@ class TestClose:
             thread = threading.Thread(target=exchange)
             thread.start()
             assert asked.wait(5)
-            with peers.Stopwatch() as watch:
+            with Stopwatch() as watch:
                 client.close()
                 thread.join(5)
             assert watch.took < watch.grace

@@ -5,6 +5,7 @@ import threading
 
 import peers
 import pytest
+from stopwatch import Stopwatch
 
 from capgo_client.errors import Cancelled, DeadlineExceeded, NetworkError
 from capgo_client.net.client import HttpClient
@@ -133,7 +134,7 @@ class TestCancel:
         with peer, HttpClient(user_agent="test", ssl_context=authority.client) as client:
             thread, errors = in_thread(lambda: client.exchange("POST", url, body=body, scope=scope, max_bytes=100))
             assert stage == "connect" or reached.wait(5)
-            with peers.Stopwatch() as watch:
+            with Stopwatch() as watch:
                 scope.cancel()
                 thread.join(5)
             assert watch.took < watch.grace
@@ -155,7 +156,7 @@ class TestCancel:
                 lambda: client.exchange("GET", "https://service.test/", scope=scope, max_bytes=1)
             )
             assert asked.wait(5)
-            with peers.Stopwatch() as watch:
+            with Stopwatch() as watch:
                 scope.cancel()
                 thread.join(5)
             assert watch.took < watch.grace
@@ -276,7 +277,7 @@ class TestConnect:
     def test_a_black_holed_first_address_costs_a_quarter_of_a_second(self):
         with peers.BlackHole() as hole, peers.silence() as peer:
             addresses = [self.address(hole.port), self.address(peer.port)]
-            with peers.Stopwatch() as watch, connect(addresses, scope=Scope(3)) as sock:
+            with Stopwatch() as watch, connect(addresses, scope=Scope(3)) as sock:
                 assert sock.getpeername()[1] == peer.port
             assert 0.25 <= watch.took < 0.25 + watch.grace
 
@@ -285,7 +286,7 @@ class TestConnect:
             port = dead.port
         with peers.silence() as peer:
             addresses = [self.address(port), self.address(peer.port)]
-            with peers.Stopwatch() as watch, connect(addresses, scope=Scope(3)) as sock:
+            with Stopwatch() as watch, connect(addresses, scope=Scope(3)) as sock:
                 assert sock.getpeername()[1] == peer.port
             assert watch.took < watch.grace
 
@@ -294,21 +295,21 @@ class TestConnect:
             port = dead.port
         with peers.BlackHole() as hole, peers.silence() as peer:
             addresses = [self.address(hole.port), self.address(port), self.address(peer.port)]
-            with peers.Stopwatch() as watch, connect(addresses, scope=Scope(3)) as sock:
+            with Stopwatch() as watch, connect(addresses, scope=Scope(3)) as sock:
                 assert sock.getpeername()[1] == peer.port
             assert 0.25 <= watch.took < 0.25 + watch.grace
 
     def test_a_slow_first_address_is_not_given_up_for_the_second(self):
         with peers.BlackHole() as hole, peers.BlackHole() as other:
             addresses = [self.address(hole.port), self.address(other.port)]
-            with peers.Stopwatch() as watch, pytest.raises(DeadlineExceeded):
+            with Stopwatch() as watch, pytest.raises(DeadlineExceeded):
                 connect(addresses, scope=Scope(0.5))
             assert 0.5 <= watch.took < 0.5 + watch.grace
 
     def test_when_every_address_refuses_the_error_says_so_at_once(self):
         with peers.silence() as dead:
             port = dead.port
-        with peers.Stopwatch() as watch, pytest.raises(NetworkError, match="refused"):
+        with Stopwatch() as watch, pytest.raises(NetworkError, match="refused"):
             connect([self.address(port)] * 3, scope=Scope(3))
         assert watch.took < watch.grace
 

@@ -1,0 +1,166 @@
+"""Makes the files of a new version out of copies. Each is hashed as it goes in; nothing else may be among them."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from capgo_client.errors import ArchiveError, Cancelled, StorageError
+from capgo_client.install.folders import Folders, name_refused
+from capgo_client.install.names import NameSet
+from capgo_client.install.record import FileRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from capgo_client.install.archive import Limits
+    from capgo_client.seams import Files
+
+__all__ = ["Piece", "assemble"]
+
+_STEP = 256 * 1024
+#: Bytes of free space that are left to the device.
+_MARGIN = 8 << 20
+_NOTHING = hashlib.sha256(b"").digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One file of the new version: its name, its SHA-256, its size, and where its content may be had.
+
+    An empty one needs no source.
+    """
+
+    parts: tuple[str, ...]
+    digest: bytes
+    size: int
+    sources: tuple[Path, ...]
+
+
+def assemble(
+    pieces: Sequence[Piece], target: Path, *, files: Files, limits: Limits, should_stop: Callable[[], bool]
+) -> tuple[FileRecord, ...]:
+    """Put every piece into ``target``, an existing empty folder; return their records sorted by path.
+
+    A copy shares its blocks with its source where the file system can do that, and is read back all the same. It is
+    never a second name of the same file: damage to one would be damage to both.
+
+    Raises:
+        ArchiveError: two names that some system takes for one, names this system cannot keep,
+            ``archive_limit_entries``, ``_file``, ``_total``.
+        StorageError: ``source_changed``: what was found is not there any more; ``insufficient_disk_space``.
+        Cancelled: ``should_stop`` said so.
+        OSError: the disk.
+    """
+    _check(pieces, limits)
+    work = _Assembly(target, files=files, left=sum(piece.size for piece in pieces))
+    records = []
+    for piece in pieces:
+        if should_stop():
+            raise Cancelled("the installation was ended from this side")
+        records.append(work.add(piece))
+    return tuple(sorted(records))
+
+
+def _check(pieces: Sequence[Piece], limits: Limits) -> None:
+    names = NameSet()
+    for piece in pieces:
+        names.add_file(piece.parts)
+    sizes = [piece.size for piece in pieces]
+    for broken, code in (
+        (len(sizes) > limits.max_entries, "archive_limit_entries"),
+        (any(size > limits.max_file for size in sizes), "archive_limit_file"),
+        (sum(sizes) > limits.max_total, "archive_limit_total"),
+    ):
+        if broken:
+            raise ArchiveError("the bundle is larger than allowed", code=code, hint="publish a smaller bundle")
+
+
+class _Assembly:
+    def __init__(self, target: Path, *, files: Files, left: int) -> None:
+        self._files = files
+        self._target = target
+        self._folders = Folders(target, files=files)
+        self._left = left
+        self._may_clone = True
+
+    def add(self, piece: Piece) -> FileRecord:
+        """Make one file."""
+        path = self._folders.make(piece.parts[:-1]) / piece.parts[-1]
+        try:
+            fd = self._files.open_new(path)
+        except (OSError, UnicodeEncodeError) as exc:
+            name_refused(exc, piece.parts)
+            raise
+        try:
+            if piece.digest != _NOTHING and not any(self._copied(piece, source, fd, path) for source in piece.sources):
+                raise StorageError(
+                    f"the file {'/'.join(piece.parts)[:80]!a} was here a moment ago and is not any more",
+                    code="source_changed",
+                )
+        finally:
+            self._files.close(fd)
+        self._left -= piece.size
+        return FileRecord(path="/".join(piece.parts), size=piece.size, sha256=piece.digest.hex())
+
+    def _copied(self, piece: Piece, source: Path, fd: int, path: Path) -> bool:
+        """Whether the file now has the content that it must have."""
+        try:
+            found = self._files.open_read(source)
+        except OSError:
+            return False
+        try:
+            if not stat.S_ISREG(self._files.fstat(found).st_mode):
+                return False
+            if self._clone(found, fd):
+                size, digest = self._read_back(path)
+            else:
+                size, digest = self._copy(found, fd, piece.size)
+        finally:
+            self._files.close(found)
+        if digest == piece.digest and size == piece.size:
+            return True
+        self._files.truncate(fd, 0)
+        self._files.seek(fd, 0)
+        return False
+
+    def _clone(self, source: int, target: int) -> bool:
+        if self._may_clone and not self._files.clone(source, target):
+            self._may_clone = False  # here it never works, and each try costs
+            free = self._files.free_bytes(self._target)
+            if free is not None and self._left > free - _MARGIN:
+                raise StorageError(
+                    "there is not enough free space for the update",
+                    code="insufficient_disk_space",
+                    hint="the update comes when there is room",
+                )
+        return self._may_clone
+
+    def _read(self, source: int) -> bytes:
+        try:
+            return self._files.read(source, _STEP)
+        except OSError:
+            return b""  # as if it ended here: then its hash is wrong, and another source may be sound
+
+    def _read_back(self, path: Path) -> tuple[int, bytes]:
+        fd = self._files.open_read(path)
+        try:
+            digest, size = hashlib.sha256(), 0
+            while chunk := self._files.read(fd, _STEP):
+                digest.update(chunk)
+                size += len(chunk)
+        finally:
+            self._files.close(fd)
+        return size, digest.digest()
+
+    def _copy(self, source: int, target: int, most: int) -> tuple[int, bytes]:
+        """Copy and hash; a source that has become longer is cut off, and its hash is then wrong."""
+        digest, size = hashlib.sha256(), 0
+        while size <= most and (chunk := self._read(source)):
+            digest.update(chunk)
+            size += len(chunk)
+            self._files.write_all(target, chunk)
+        return size, digest.digest()

@@ -1,0 +1,204 @@
+"""Finds files that are here already: in other installs and in the builtin folder. Nothing is trusted by its name.
+
+A sealed record only tells where to look. What stands there is hashed, and hashed once more while it is copied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from capgo_client.errors import Cancelled
+from capgo_client.install.seal import SealError, read_list
+from capgo_client.install.store import APP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from capgo_client.install.manifest import Wanted
+    from capgo_client.install.store import Store
+    from capgo_client.seams import Files
+
+__all__ = ["Local", "find_local"]
+
+_CHUNK = 1 << 18
+#: The command line compresses no file below this size, so a shorter one was sent as it is (bundle-formats section 5).
+_SMALLEST_COMPRESSED = 8192
+#: How much of the builtin folder is looked at: more files than a manifest can list, and a second or two of hashing.
+_MAX_BUILTIN_FILES = 20_000
+_MAX_BUILTIN_BYTES = 1 << 30
+_BYTE_CODE = "__pycache__"
+
+_log = logging.getLogger("capgo_client.install")
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A file of the new version that is here: under which name it goes in, where its content stands, how long it is.
+
+    ``sources`` are all places that should have it; the first one did, just now.
+    """
+
+    parts: tuple[str, ...]
+    sources: tuple[Path, ...]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a file should be: ``name`` is relative to the bundle, ``/`` between the parts."""
+
+    name: str
+    path: Path
+
+
+def find_local(
+    wanted: Sequence[Wanted],
+    *,
+    store: Store,
+    builtin: Path | None,
+    files: Files,
+    should_stop: Callable[[], bool],
+) -> dict[Wanted, Local]:
+    """Which of the wanted files are here. Raises Cancelled; a file or folder that cannot be read is passed over.
+
+    A name that ends in ``.br`` may or may not be the file's own, and the content does not tell. The copy's name does:
+    one that is called as the whole entry is a file of that name, one called so without ``.br`` came compressed; one
+    of any other name (the file was renamed) goes by whether its own ends in ``.br``. Where copies disagree, or where
+    a file would have been compressed that is too small for that, it counts as not here: the server knows.
+    """
+    index = _Index(files=files, should_stop=should_stop)
+    index.add_installs(store)
+    found = index.find(wanted)
+    missing = [each for each in wanted if each not in found]
+    if missing and builtin is not None:
+        index.add_builtin(builtin)
+        found.update(index.find(missing))
+    return found
+
+
+class _Index:
+    """Where each content should be, by its SHA-256; what was looked at is not looked at again."""
+
+    def __init__(self, *, files: Files, should_stop: Callable[[], bool]) -> None:
+        self._files = files
+        self._should_stop = should_stop
+        self._places: dict[bytes, list[_Place]] = {}
+        self._seen: dict[Path, tuple[int, bytes] | None] = {}
+
+    def add_installs(self, store: Store) -> None:
+        """Every file of every sealed install, as its record has it; none is read."""
+        for bundle_id in reversed(store.ids()):
+            try:
+                records = read_list(store.installs / bundle_id, store.seal(bundle_id), files=self._files)
+                for record in records:
+                    path = store.installs / bundle_id / APP / record.path
+                    self._add(bytes.fromhex(record.sha256), _Place(record.path, path))
+            except (SealError, OSError, ValueError, TypeError) as exc:
+                _log.debug("nothing is taken from install %s: %s", bundle_id, exc)
+
+    def add_builtin(self, builtin: Path) -> None:
+        """Every plain file of the builtin folder, hashed; links and byte code are left out."""
+        left = _MAX_BUILTIN_BYTES
+        for count, (name, path, size) in enumerate(_walk(builtin, files=self._files)):
+            left -= size
+            if count >= _MAX_BUILTIN_FILES or left < 0:
+                _log.info("the builtin folder is large; not all of it is looked through for files to reuse")
+                return
+            seen = self._look(path)
+            if seen is not None:
+                self._add(seen[1], _Place(name, path))
+
+    def _add(self, digest: bytes, place: _Place) -> None:
+        self._places.setdefault(digest, []).append(place)
+
+    def find(self, wanted: Sequence[Wanted]) -> dict[Wanted, Local]:
+        """Those that are here."""
+        found = {}
+        for each in wanted:
+            local = self._find(each)
+            if local is not None:
+                found[each] = local
+        return found
+
+    def _find(self, wanted: Wanted) -> Local | None:
+        places = self._places.get(wanted.digest, ())
+        for place in places:
+            seen = self._look(place.path)
+            if seen is None or seen[1] != wanted.digest:
+                continue
+            parts = _name(wanted, {place.name for place in places}, seen[0])
+            if parts is None:
+                return None
+            others = (other.path for other in places if other is not place)
+            return Local(parts, (place.path, *others), seen[0])
+        return None
+
+    def _look(self, path: Path) -> tuple[int, bytes] | None:
+        """Size and SHA-256 of the plain file at ``path``; None where there is none."""
+        if self._should_stop():
+            raise Cancelled("the look for files to reuse was stopped")
+        if path not in self._seen:
+            try:
+                self._seen[path] = self._hash(path)
+            except OSError as exc:
+                _log.debug("%s cannot be read: %s", path.name, exc.strerror)
+                self._seen[path] = None
+        return self._seen[path]
+
+    def _hash(self, path: Path) -> tuple[int, bytes] | None:
+        fd = self._files.open_read(path)
+        try:
+            if not stat.S_ISREG(self._files.fstat(fd).st_mode):
+                return None
+            digest, size = hashlib.sha256(), 0
+            while chunk := self._files.read(fd, _CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+        finally:
+            self._files.close(fd)
+        return size, digest.digest()
+
+
+def _name(wanted: Wanted, names: set[str], size: int) -> tuple[str, ...] | None:
+    """Which of its two names the file has, judged by what its copies are called; None where they do not tell."""
+    if not wanted.is_open:
+        return wanted.raw
+    raw, bare = "/".join(wanted.raw) in names, "/".join(wanted.bare) in names
+    if not (raw or bare):
+        raw = any(name.endswith(".br") for name in names)
+        bare = not all(name.endswith(".br") for name in names)
+    if raw == bare or (bare and size < _SMALLEST_COMPRESSED):
+        return None
+    return wanted.raw if raw else wanted.bare
+
+
+def _walk(root: Path, *, files: Files) -> Iterator[tuple[str, Path, int]]:
+    """Name, path and size of every plain file below ``root``; what cannot be listed is passed over."""
+    folders = [("", root)]
+    while folders:
+        prefix, folder = folders.pop()
+        try:
+            entries = sorted(files.scan(folder), key=lambda entry: entry.name)
+        except OSError as exc:
+            _log.debug("%s cannot be listed: %s", folder.name, exc.strerror)
+            continue
+        for entry in entries:
+            path = folder / entry.name
+            try:
+                mode, size = _look_at(path, files=files)
+            except OSError:
+                continue
+            if stat.S_ISDIR(mode) and entry.name != _BYTE_CODE:
+                folders.append((f"{prefix}{entry.name}/", path))
+            elif stat.S_ISREG(mode):
+                yield prefix + entry.name, path, size
+
+
+def _look_at(path: Path, *, files: Files) -> tuple[int, int]:
+    looked = files.lstat(path)
+    return looked.st_mode, looked.st_size
