@@ -17,10 +17,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .bundles import BundleKeys, MadeBundle, make_bundle
     from .cases import CASES, Case
+    from .channels import ChannelRules
     from .clock import FakeClock
+    from .delta import ManifestFile
     from .faults import FAULTS, ActiveFault, Fault
     from .files import FaultyFiles, Stopped
     from .peers import BlackHole, Peer, black_hole, hanging_proxy, refused_url, silent_peer, tls_stall
+    from .plans import Plan
+    from .publisher import Publisher
     from .service import Service
     from .wire import Reply, Request
 
@@ -31,11 +35,15 @@ __all__ = [
     "BlackHole",
     "BundleKeys",
     "Case",
+    "ChannelRules",
     "FakeClock",
     "Fault",
     "FaultyFiles",
     "MadeBundle",
+    "ManifestFile",
     "Peer",
+    "Plan",
+    "Publisher",
     "Reply",
     "Request",
     "Service",
@@ -51,10 +59,14 @@ __all__ = [
 _HOMES = {
     "bundles": ("BundleKeys", "MadeBundle", "make_bundle"),
     "cases": ("CASES", "Case"),
+    "channels": ("ChannelRules",),
     "clock": ("FakeClock",),
+    "delta": ("ManifestFile",),
     "faults": ("FAULTS", "ActiveFault", "Fault"),
     "files": ("FaultyFiles", "Stopped"),
     "peers": ("BlackHole", "Peer", "black_hole", "hanging_proxy", "refused_url", "silent_peer", "tls_stall"),
+    "plans": ("Plan",),
+    "publisher": ("Publisher",),
     "service": ("Service",),
     "wire": ("Reply", "Request"),
 }

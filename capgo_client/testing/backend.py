@@ -1,102 +1,89 @@
-"""The service's mind without its sockets: channels, bundles, the plan, and the reply to each request.
+"""The service's mind without its sockets: which app is meant, whether it is served, and who answers.
 
-Source: reference/service-behaviour.md; the numbers in comments are rows of its section 1.3. What is not told apart yet:
-rate limits of /channel_self, server-stored channels of old plugins, the schema of single stats events.
+Source: reference/service-behaviour.md sections 0 to 5; each kind of request has a module of its own.
 """
 
 from __future__ import annotations
 
-import re
-import uuid
-from dataclasses import dataclass, field, replace
+import functools
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
 
-from .cases import CASES, Context
-from .objects import StoredObject, serve_object
-from .semver import SemVer, parse_semver
-from .validation import (
-    APP_ID,
-    Refused,
-    check_channel_call,
-    check_update_call,
-    error_reply,
-    parse_json,
-    unknown_error,
-)
+from .apps import App
+from .cases import CASES
+from .channel_self import OPERATIONS, refuse_call
+from .channels import Channel, refuse
+from .downloads import ATTACHMENTS, Store
+from .limits import ChannelLimits, UnknownAppGuard
+from .sizes import answer_sizes
+from .stats import UnknownApp, answer_batch, answer_event, check_event_app
+from .updates import answer_update
+from .validation import Refused, check_channel_call, check_update_call, error_reply, parse_json, read_query
 from .wire import Reply
 
 if TYPE_CHECKING:
-    from .bundles import MadeBundle
+    from collections.abc import Callable
+
+    from capgo_client.seams import Clock
+
+    from .plans import Quota
     from .wire import Request
 
-__all__ = ["ATTACHMENTS", "BUILTIN", "Backend", "Channel", "Offer", "kind_of"]
+__all__ = ["Backend", "kind_of"]
 
-ATTACHMENTS = "/files/read/attachments/"
-#: What a channel wants when it has no bundle of its own: the version inside the installer.
-BUILTIN = "builtin"
-_ORGANISATION = "00000000-0000-4000-8000-000000000001"
-_FAILED = 500
-_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _OK = Reply.of_json(200, {"status": "ok"})
-_NOT_FOUND = error_reply(404, "not_found", "Not found")
-_PRIVATE = "This channel does not allow devices to self associate"
-_PUBLIC = (
-    "This channel is public and does not allow device self-assignment. Unset the channel and the device will "
-    "automatically use the public channel."
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A bundle that a channel points at, with what the publisher said of it."""
-
-    bundle: MadeBundle
-    url: str = ""
-    link: str = ""
-    comment: str = ""
-    below_native: bool = False
-    extra: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """One channel; ``target`` is an offer, ``BUILTIN``, or None for nothing at all."""
-
-    id: int
-    name: str
-    public: bool = False
-    allow_self_set: bool = True
-    target: Offer | str | None = None
+_PROVIDER = "provider_infrastructure_request_blocked"
+_BLOCKED = "Provider infrastructure requests are blocked"
+_BLOCKED_CHECK = {"error": _PROVIDER, "message": CASES[_PROVIDER].message}
+_KINDS = {"/updates": "updates", "/updates/manifest_size": "sizes", "/stats": "stats", "/channel_self": "channel"}
 
 
 def kind_of(request: Request) -> str:
-    """Which endpoint a request is for: updates, stats, channel, download or other."""
+    """Which endpoint a request is for: updates, sizes, stats, channel, download or other."""
     if request.path.startswith(ATTACHMENTS):
         return "download"
-    ends = {"/updates": "updates", "/stats": "stats", "/channel_self": "channel"}
-    return ends.get(request.path.rstrip("/"), "other")
+    return _KINDS.get(request.path.rstrip("/").removeprefix("/plugin"), "other")
+
+
+def _address(request: Request) -> str:
+    """Who asks; everybody on loopback is one, unless a header says more."""
+    for name in ("cf-connecting-ip", "x-forwarded-for", "x-real-ip"):
+        if said := request.headers.get(name):
+            return said.partition(",")[0].strip()
+    return "127.0.0.1"
 
 
 class Backend:
-    """State and replies. Not thread-safe: the service calls it under its lock."""
+    """State and replies. Not thread-safe: the service calls it under its lock.
 
-    def __init__(self, *, app_id: str | None = None) -> None:
-        self.app_id = app_id
-        self.plan_ended = False
-        self.channels: dict[str, Channel] = {}
-        self.objects: dict[str, bytes] = {}
-        self.add_channel("production", public=True)
+    ``app_id`` None: every app that was not declared is one and the same known app, which is lenient; else that one
+    alone is known besides the declared ones.
+    """
 
-    def add_channel(self, name: str, *, public: bool = False, allow_self_set: bool = True) -> None:
-        """Make a channel that wants nothing yet."""
-        self.channels[name] = Channel(len(self.channels) + 1, name, public, allow_self_set)
+    def __init__(self, *, app_id: str | None, clock: Clock) -> None:
+        self._clock = clock
+        self._app_id = app_id
+        self.main = App(lenient=app_id is None)
+        self.store = Store()
+        #: The cloud that the caller seems to sit in: "google", "apple", or none.
+        self.provider = ""
+        self._apps: dict[str, App] = {} if app_id is None else {app_id: self.main}
+        self._channel_ids = 0
+        self.forget_callers()
+        self.add_channel(self.main, "production", public=True)
 
-    def point(self, name: str, target: Offer | str | None) -> None:
-        """Say what a channel wants."""
-        if name not in self.channels:
-            raise KeyError(f"no channel {name!r}; make it first with add_channel()")
-        self.channels[name] = replace(self.channels[name], target=target)
+    def forget_callers(self) -> None:
+        """Start all rate limits anew."""
+        self._limits = ChannelLimits(self._clock)
+        self._guard = UnknownAppGuard(self._clock)
+
+    def declare(self, app_id: str, app: App) -> None:
+        """Make an app known."""
+        self._apps[app_id] = app
+
+    def add_channel(self, app: App, name: str, **fields: Any) -> None:
+        """Make a channel of an app that wants nothing yet."""
+        self._channel_ids += 1
+        app.channels[name] = Channel(self._channel_ids, name, **fields)
 
     def reply(self, request: Request, base_url: str) -> Reply:
         """What the service answers; ``base_url`` goes into the download addresses."""
@@ -109,200 +96,91 @@ class Backend:
 
     def _route(self, request: Request, base_url: str) -> Reply:
         kind = kind_of(request)
-        if kind == "updates" and request.method == "POST":
+        posted = request.method == "POST"
+        if kind == "updates" and posted:
             return self._updates(request, base_url)
-        if kind == "stats" and request.method == "POST":
+        if kind == "sizes" and posted:
+            fields = check_update_call(parse_json(request.body))
+            return answer_sizes(self._known(fields["app_id"]), fields)
+        if kind == "stats" and posted:
             return self._stats(parse_json(request.body))
-        if kind == "channel":
+        if kind == "channel" and request.method in OPERATIONS:
             return self._channel_self(request)
         if kind == "download":
-            return self._download(request)
-        return _OK if _is_ping(kind, request) else _NOT_FOUND
+            return self.store.download(request)
+        return _OK if _is_ping(kind, request) else error_reply(404, "not_found", "Not found")
 
-    # /updates
+    # The order of the checks differs from endpoint to endpoint (sections 1.2, 1.3, 2.1 and 3.3).
 
     def _updates(self, request: Request, base_url: str) -> Reply:
-        fields = check_update_call(parse_json(request.body))
-        self._check_app(fields["app_id"])
-        plugin = parse_semver(fields["plugin_version"]) or SemVer(0, 0, 0)
-        if plugin.major == 4:  # noqa: PLR2004 - row 8
-            return _case("unsupported_plugin_version", fields)
-        channel = self._channel_for(fields)
-        if channel is None or channel.target is None:
-            return _case("no_channel", fields)  # row 9
-        if isinstance(channel.target, str):
-            old = plugin < SemVer(6, 2, 0)
-            return _case("revert_to_builtin_plugin_version_too_old" if old else "already_on_builtin", fields)
-        return self._offer(channel.target, fields, plugin, base_url)
-
-    def _check_app(self, app_id: str) -> None:
-        if self.plan_ended or (self.app_id is not None and app_id != self.app_id):
-            raise Refused(_case("on_premise_app", {}))
-
-    def _channel_for(self, fields: dict[str, Any]) -> Channel | None:
-        name = fields.get("defaultChannel")
-        if name:
-            # A channel that was asked for and cannot be used never falls back to the public one (section 1.4).
-            channel = self.channels.get(name)
-            return channel if channel is not None and (channel.public or channel.allow_self_set) else None
-        return next((channel for channel in self.channels.values() if channel.public), None)
-
-    def _offer(self, offer: Offer, fields: dict[str, Any], plugin: SemVer, base_url: str) -> Reply:
-        bundle = offer.bundle
-        sent_key = fields.get("key_id")
-        if sent_key and bundle.key_id and sent_key != bundle.key_id and plugin > SemVer(8, 40, 7):
-            return _key_mismatch(sent_key, bundle.key_id)  # row 11
-        if bundle.version == fields["version_name"]:
-            return _case("no_new_version_available", fields)  # row 12
-        target, native = parse_semver(bundle.version), parse_semver(fields["version_build"])
-        if not offer.below_native and target is not None and native is not None and target < native:
-            return _case("disable_auto_update_under_native", fields, version=bundle.version)  # row 20
-        body = {
-            "version": bundle.version,
-            "url": offer.url or self._store(bundle, fields, base_url),
-            "session_key": bundle.session_key,
-            "checksum": bundle.checksum,
-        }
-        if not _lacks_metadata(plugin):
-            body.update({name: text for name in ("link", "comment") if (text := getattr(offer, name))})
-        return Reply.of_json(200, {**body, **offer.extra})
-
-    def _store(self, bundle: MadeBundle, fields: dict[str, Any], base_url: str) -> str:
-        key = f"orgs/{_ORGANISATION}/apps/{fields['app_id']}/{bundle.version}.zip"
-        self.objects[key] = bundle.archive
-        # The checksum is not percent-encoded: the real service does not do it either (section 4.1).
-        return f"{base_url}{ATTACHMENTS}{key}?key={bundle.checksum}&device_id={fields['device_id']}"
-
-    # /files
-
-    def _download(self, request: Request) -> Reply:
-        escaped = request.path.removeprefix(ATTACHMENTS)
-        if _BROKEN_ESCAPE.search(escaped):
-            more = {"requestId": str(uuid.uuid4())}
-            return error_reply(400, "invalid_file_path_encoding", "Invalid attachment file path encoding", more)
-        key = escaped if escaped in self.objects else unquote_to_bytes(escaped).decode("utf-8", "replace")
-        if key not in self.objects or request.method not in {"GET", "HEAD"}:
-            return _NOT_FOUND
-        return serve_object(StoredObject(key, self.objects[key]), request.headers.get("range"))
-
-    # /stats
+        value = parse_json(request.body)
+        self._refuse_limited(value, "app_id")
+        fields = check_update_call(value)
+        address = _address(request)
+        if self.provider:
+            return Reply.of_json(200, {**_BLOCKED_CHECK, "provider": self.provider, "kind": "blocked"})  # row 1
+        if self._guard.is_tripped(address):
+            return refuse("on_premise_app_guard", fields)  # row 4
+        app = self._known(fields["app_id"])
+        if app is None:
+            self._guard.count(address, fields["app_id"])
+            full = self._guard.is_tripped(address)
+            return refuse("on_premise_app_guard" if full else "on_premise_app", fields)  # row 5
+        self._check_plan(app, "mau", "bandwidth")  # rows 3 and 6
+        return answer_update(app, fields, self.store, base_url)
 
     def _stats(self, value: Any) -> Reply:
-        if not isinstance(value, list):
-            _check_event_app(value, 400)
-            self._check_app(value["app_id"])
-            _check_event(value)
-            return _OK
-        if not value:
+        events = value if isinstance(value, list) else [value]
+        if not events:
             return Reply.of_json(200, {"status": "ok", "results": []})
-        for index, event in enumerate(value):
-            _check_event_app(event, 200 if index else 400)
-        if len({event["app_id"] for event in value}) > 1:
-            return _refusal("mixed_app_ids", "All events in a batch must have the same app_id")
-        return self._batch(value)
-
-    def _batch(self, events: list[dict[str, Any]]) -> Reply:
-        if self.plan_ended:
-            return _case("on_premise_app", {})
-        results = []
-        for index, event in enumerate(events):
-            result: dict[str, Any] = {"status": "ok", "index": index}
-            try:
-                self._check_app(event["app_id"])
-                _check_event(event)
-            except Refused as refused:
-                said = parse_json(refused.reply.body)
-                # What would be a 500 for a single event is an error of that item in a batch.
-                code = "processing_error" if refused.reply.status == _FAILED else said["error"]
-                result = {"status": "error", "error": code, "message": said["message"], "index": index}
-            results.append(result)
-        return Reply.of_json(200, {"status": "ok", "results": results})
-
-    # /channel_self, for plugins that keep the channel themselves (section 2.3, "new")
+        app_ids = {check_event_app(event, thrown=index == 0) for index, event in enumerate(events)}
+        if len(app_ids) > 1:
+            return refuse_call("mixed_app_ids", "All events in a batch must have the same app_id")
+        self._refuse_limited(events[0], "app_id")
+        if self.provider:
+            return error_reply(429, _PROVIDER, _BLOCKED)
+        answer: Callable[..., Reply] = answer_batch if isinstance(value, list) else answer_event
+        return answer(value, functools.partial(self._served, quotas=("mau", "bandwidth")))
 
     def _channel_self(self, request: Request) -> Reply:
-        operations = {
-            "POST": self._set_channel,
-            "PUT": self._get_channel,
-            "DELETE": self._unset_channel,
-            "GET": self._list_channels,
-        }
-        if request.method not in operations:
-            return _NOT_FOUND
-        has_body = request.method in {"POST", "PUT"}
-        value = parse_json(request.body) if has_body else request.query
+        operation, act = OPERATIONS[request.method]
+        value = parse_json(request.body) if request.method in {"POST", "PUT"} else read_query(request.query)
+        self._refuse_limited(value, "app_id", "device_id")
         fields = check_channel_call(value, method=request.method)
-        if request.method == "POST" and not fields.get("channel"):
-            return _refusal("missing_channel", "Cannot find channel in body")
-        self._check_app(fields["app_id"])
-        return operations[request.method](fields)
+        self._limits.count_address(_address(request), fields)
+        if operation == "set" and not fields.get("channel"):
+            return refuse_call("missing_channel", "Cannot find channel in body")
+        if self.provider:
+            return error_reply(429, _PROVIDER, _BLOCKED, {})
+        self._limits.count_device(operation, fields)
+        return act(self._served(fields, quotas=("mau",)), fields)
 
-    def _set_channel(self, fields: dict[str, Any]) -> Reply:
-        named = {"channel": fields["channel"], "app_id": fields["app_id"]}
-        channel = self.channels.get(fields["channel"])
-        if channel is None:
-            return _refusal("channel_not_found", "Cannot find channel", **named)
-        if channel.allow_self_set:
-            return Reply.of_json(200, {"status": "ok", "allowSet": True})
-        if channel.public:
-            return _refusal("public_channel_self_set_not_allowed", _PUBLIC, **named)
-        return _refusal("channel_self_set_not_allowed", _PRIVATE, **named)
+    # Who is served
 
-    def _get_channel(self, fields: dict[str, Any]) -> Reply:
-        if sent := fields.get("channel"):
-            return Reply.of_json(200, {"channel": sent, "status": "override", "allowSet": True})
-        # Not checked for existence: the real service repeats what it was told.
-        return Reply.of_json(200, {"channel": fields.get("defaultChannel") or "production", "status": "default"})
+    def _known(self, app_id: Any) -> App | None:
+        known = self._apps.get(app_id) if isinstance(app_id, str) else None
+        return self.main if known is None and self._app_id is None else known
 
-    def _unset_channel(self, _: dict[str, Any]) -> Reply:
-        return _OK
+    def _served(self, fields: dict[str, Any], *, quotas: tuple[Quota, ...]) -> App:
+        app = self._known(fields["app_id"])
+        if app is None:
+            raise UnknownApp(refuse("on_premise_app", fields))
+        self._check_plan(app, *quotas)
+        return app
 
-    def _list_channels(self, _: dict[str, Any]) -> Reply:
-        listed = [
-            {"id": each.id, "name": each.name, "public": each.public, "allow_self_set": each.allow_self_set}
-            for each in self.channels.values()
-            if each.public or each.allow_self_set
-        ]
-        return Reply.of_json(200, listed)
+    def _check_plan(self, app: App, *quotas: Quota) -> None:
+        if not app.is_paid(self._clock.monotonic(), *quotas):
+            raise Refused(refuse("on_premise_app", {}))
+
+    def _refuse_limited(self, value: Any, *named: str) -> None:
+        """The operator's own list, looked at before anything is checked."""
+        app = self._known(value.get("app_id")) if isinstance(value, dict) else None
+        if app is not None and app.limited:
+            more = {name: value[name] for name in named if name in value}
+            raise Refused(error_reply(429, "too_many_requests", "Too many requests", more))
 
 
 def _is_ping(kind: str, request: Request) -> bool:
     if request.path.rstrip("/") == "/ok":
         return request.method in {"GET", "POST"}
     return request.method == "GET" and kind in {"updates", "stats"}
-
-
-def _case(code: str, fields: dict[str, Any], *, version: str = "") -> Reply:
-    return CASES[code].reply(Context(version=version, request=fields))
-
-
-def _refusal(error: str, message: str, **details: str) -> Reply:
-    return Reply.of_json(200, {"error": error, "message": message, **details})
-
-
-def _key_mismatch(sent: str, wanted: str) -> Reply:
-    message = CASES["key_id_mismatch"].message
-    body = {"error": "key_id_mismatch", "message": message, "deviceKeyId": sent, "bundleKeyId": wanted}
-    return Reply.of_json(200, {**body, "kind": "blocked"})
-
-
-def _lacks_metadata(plugin: SemVer) -> bool:
-    # Section 5: link and comment came with 5.35.0, 6.35.0, 7.35.0 and 8.35.0.
-    return plugin.major in {5, 6, 7, 8} and plugin < SemVer(plugin.major, 35, 0)
-
-
-def _check_event_app(event: Any, status: int) -> None:
-    app_id = event.get("app_id") if isinstance(event, dict) else None
-    if isinstance(app_id, str) and APP_ID.fullmatch(app_id):
-        return
-    message = "App ID must be a reverse domain string" if app_id else "App ID is required"
-    # Thrown errors carry moreInfo, refusals do not.
-    refused = _refusal("invalid_app_id", message) if status == _OK.status else None
-    raise Refused(refused or error_reply(status, "invalid_app_id", message, {}))
-
-
-def _check_event(event: dict[str, Any]) -> None:
-    if not event.get("device_id"):
-        raise Refused(error_reply(400, "missing_device_id", "Cannot find device_id", {"body": event}))
-    if "action" not in event:
-        raise Refused(unknown_error())

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from .archives import FILE_MODE, write_archive
+from .delta import ManifestFile, make_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,6 +95,7 @@ class MadeBundle:
     files: Mapping[str, bytes] = field(repr=False)
     plain: bytes = field(repr=False)
     key_id: str = ""
+    manifest: tuple[ManifestFile, ...] = field(default=(), repr=False)
 
     @property
     def sha256(self) -> str:
@@ -109,22 +111,41 @@ def make_bundle(
     encrypt: bool = True,
     checksum_form: Literal["v2", "v3"] = "v3",
     modes: Mapping[str, int] | None = None,
+    manifest: bool = False,
+    brotli: bool = True,
 ) -> MadeBundle:
     """Make a bundle of ``files`` (path with ``/`` to content, or a folder on disk).
 
     Without ``keys`` it is a plain zip with a plain SHA-256. With them the checksum is signed, and the zip encrypted
     unless ``encrypt=False``. Text is stored as UTF-8. The same arguments give the same zip on every machine.
+
+    With ``manifest`` the delta form is made too, signed and encrypted like the zip. Files of 8 KiB and more are packed
+    unless ``brotli=False``; packing needs the extra ``delta``. Empty files are not in a manifest.
+
+    Raises:
+        ValueError: A manifest of a name with a space, or of more than 10,000 files.
+        ImportError: ``manifest`` with a file to be packed, and brotli is not installed.
     """
     contents, found = _read_folder(files) if isinstance(files, Path) else _encode(files)
     plain = write_archive(contents, modes={**found, **(modes or {})})
-    checksum = hashlib.sha256(plain).hexdigest()
-    archive, session_key, key_id = plain, "", ""
-    if keys is not None:
-        checksum, key_id = keys.sign_checksum(checksum, form=checksum_form), keys.key_id
-        if encrypt:
-            archive, session_key = _encrypt(plain, keys)
+    cipher = _Cipher.fresh() if keys is not None and encrypt else None
+    session_key = cipher.session_key(keys) if keys is not None and cipher is not None else ""
     kept = {name: data for name, data in contents.items() if not name.endswith("/")}
-    return MadeBundle(version, archive, checksum, session_key, MappingProxyType(kept), plain, key_id)
+    seal = cipher.encrypt if cipher is not None else bytes
+
+    def sign(digest: str) -> str:
+        return digest if keys is None else keys.sign_checksum(digest, form=checksum_form)
+
+    return MadeBundle(
+        version,
+        seal(plain),
+        sign(hashlib.sha256(plain).hexdigest()),
+        session_key,
+        MappingProxyType(kept),
+        plain,
+        "" if keys is None else keys.key_id,
+        make_manifest(kept, sign=sign, encrypt=seal, session_key=session_key, brotli=brotli) if manifest else (),
+    )
 
 
 def _encode(files: Mapping[str, bytes | str]) -> tuple[dict[str, bytes], dict[str, int]]:
@@ -145,13 +166,25 @@ def _read_folder(folder: Path) -> tuple[dict[str, bytes], dict[str, int]]:
     return contents, modes
 
 
-def _encrypt(plain: bytes, keys: BundleKeys) -> tuple[bytes, str]:
-    """AES-128-CBC with PKCS#7 padding under a fresh key; returns the bytes and the wrapped session key."""
-    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+@dataclass(frozen=True, slots=True)
+class _Cipher:
+    """AES-128-CBC with PKCS#7 padding; one vector and key for the zip and all files of a version."""
 
-    vector, key = os.urandom(_BLOCK), os.urandom(_BLOCK)
-    missing = _BLOCK - len(plain) % _BLOCK
-    encryptor = Cipher(algorithms.AES128(key), modes.CBC(vector)).encryptor()
-    archive = encryptor.update(plain + bytes([missing]) * missing) + encryptor.finalize()
-    wrapped = keys.sign(key)
-    return archive, ":".join(binascii.b2a_base64(part, newline=False).decode() for part in (vector, wrapped))
+    vector: bytes = field(repr=False)
+    key: bytes = field(repr=False)
+
+    @classmethod
+    def fresh(cls) -> _Cipher:
+        return cls(os.urandom(_BLOCK), os.urandom(_BLOCK))
+
+    def encrypt(self, plain: bytes) -> bytes:
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+        missing = _BLOCK - len(plain) % _BLOCK
+        encryptor = Cipher(algorithms.AES128(self.key), modes.CBC(self.vector)).encryptor()
+        return encryptor.update(plain + bytes([missing]) * missing) + encryptor.finalize()
+
+    def session_key(self, keys: BundleKeys) -> str:
+        """What the service announces: the vector and the signed key."""
+        parts = (self.vector, keys.sign(self.key))
+        return ":".join(binascii.b2a_base64(part, newline=False).decode() for part in parts)

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from .backend import ATTACHMENTS, BUILTIN, Backend, Offer, kind_of
+from .apps import App
+from .backend import Backend, kind_of
 from .cases import CASES, Context
+from .downloads import ATTACHMENTS
 from .faults import ENDPOINTS, FAULTS, ActiveFault
+from .publisher import Publisher
 from .wire import Reply, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
+    from typing import Literal
 
-    from .bundles import MadeBundle
+    from capgo_client.seams import Clock
 
 __all__ = ["Control", "Decision", "check_endpoint"]
+
+#: Errors that come with status 200, or within a batch, and that only a client's mistake can cause.
+_MISTAKES = {
+    "invalid_app_id",
+    "invalid_json_body",
+    "missing_channel",
+    "missing_device_id",
+    "mixed_app_ids",
+    "processing_error",
+    "semver_error",
+}
 
 
 @dataclass(slots=True)
@@ -39,12 +56,13 @@ class Decision:
     fault: ActiveFault | None
 
 
-class Control:
+class Control(Publisher):
     """The state behind a service and the orders it takes. Every method may be called from any thread."""
 
-    def __init__(self, *, app_id: str | None) -> None:
-        self._lock = threading.Condition()
-        self._backend = Backend(app_id=app_id)
+    def __init__(self, *, app_id: str | None, clock: Clock) -> None:
+        backend = Backend(app_id=app_id, clock=clock)
+        super().__init__(threading.Condition(), backend, backend.main)
+        self._refused: list[tuple[Request, Reply]] = []
         self._faults: list[ActiveFault] = []
         self._scripts: list[_Script] = []
 
@@ -53,59 +71,46 @@ class Control:
         """The service's address without a path."""
         raise NotImplementedError
 
-    # What it offers
+    # What it knows
 
-    def publish(
-        self,
-        bundle: MadeBundle,
-        *,
-        channel: str = "production",
-        url: str = "",
-        link: str = "",
-        comment: str = "",
-        below_native: bool = False,
-        extra: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Point a channel at a bundle.
+    def add_app(self, app_id: str, *, expose_metadata: bool = True, production: bool = True) -> Publisher:
+        """Declare a further app with channels, versions and a plan of its own; return who publishes for it.
 
-        ``url`` is an address elsewhere instead of our own store. A bundle older than the device's native version is
-        withheld, as Capgo does by default; ``below_native`` offers it. ``extra`` keys are added to the answer as
-        they are (keys of the future, ``breaking``, a replaced ``checksum``).
+        It has a channel "production", public and self-settable, unless ``production`` is False. ``expose_metadata``
+        False withholds ``link`` and ``comment``, as the service does until the owner allows them.
         """
-        offer = Offer(bundle, url, link, comment, below_native, dict(extra or {}))
+        app = App(exposes_metadata=expose_metadata)
         with self._lock:
-            self._backend.point(channel, offer)
-
-    def withdraw(self, *, channel: str = "production") -> None:
-        """Delete what the channel points at: the answer is ``no_channel``. What is stored stays downloadable."""
-        with self._lock:
-            self._backend.point(channel, None)
-
-    def want_builtin(self, *, channel: str = "production") -> None:
-        """Send devices back to the version inside the installer: the answer is ``already_on_builtin``."""
-        with self._lock:
-            self._backend.point(channel, BUILTIN)
-
-    def add_channel(self, name: str, *, public: bool = False, allow_self_set: bool = True) -> None:
-        """Make a channel; "production" is there from the start, public and self-settable."""
-        with self._lock:
-            self._backend.add_channel(name, public=public, allow_self_set=allow_self_set)
+            self._backend.declare(app_id, app)
+            if production:
+                self._backend.add_channel(app, "production", public=True)
+        return Publisher(self._lock, self._backend, app)
 
     def store(self, key: str, data: bytes) -> str:
         """Put a file into the store; return its address."""
         with self._lock:
-            self._backend.objects[key] = data
+            self._backend.store.objects[key] = data
         return f"{self.url}{ATTACHMENTS}{key}"
 
-    def end_plan(self) -> None:
-        """The app's plan is over: 429 ``on_premise_app`` everywhere but for downloads."""
+    def forget_callers(self) -> None:
+        """Start every rate limit anew, also that for addresses which asked for many unknown apps."""
         with self._lock:
-            self._backend.plan_ended = True
+            self._backend.forget_callers()
 
-    def restore_plan(self) -> None:
-        """The plan is paid again."""
+    def call_from(self, provider: Literal["google", "apple", ""]) -> None:
+        """Take every caller for a machine in that company's data centre, which is blocked; "" for none."""
         with self._lock:
-            self._backend.plan_ended = False
+            self._backend.provider = provider
+
+    @property
+    def refused(self) -> list[tuple[Request, Reply]]:
+        """Requests that the service itself refused because of their form, with what it said.
+
+        A client that speaks well leaves this empty: no 400, no 500, no unknown address, and no item of a batch that
+        would have been one of these by itself. Answers that a test ordered are not counted.
+        """
+        with self._lock:
+            return list(self._refused)
 
     # What it is told to say
 
@@ -209,12 +214,18 @@ class Control:
         kind = kind_of(request)
         with self._lock:
             fault = next((each for each in self._faults if each.takes(kind)), None)
-            reply = self._scripted(kind, request) or self._backend.reply(request, self.url)
+            reply = self._scripted(kind, request) or self._answer(kind, request)
             whole = reply
             if fault is not None and "range" in request.headers:
                 unranged = {name: value for name, value in request.headers.items() if name != "range"}
                 whole = self._backend.reply(replace(request, headers=unranged), self.url)
         return Decision(reply, whole, fault)
+
+    def _answer(self, kind: str, request: Request) -> Reply:
+        reply = self._backend.reply(request, self.url)
+        if kind != "download" and _is_refused_form(reply):
+            self._refused.append((request, reply))
+        return reply
 
     def _scripted(self, kind: str, request: Request) -> Reply | None:
         matching = [each for each in self._scripts if each.on in {"all", kind}]
@@ -237,3 +248,13 @@ def check_endpoint(name: str) -> str:
     if name not in ENDPOINTS:
         raise ValueError(f"{name!r} is no endpoint; they are: {', '.join(ENDPOINTS)}")
     return name
+
+
+def _is_refused_form(reply: Reply) -> bool:
+    """Whether the service found fault with the request itself, not with what it asks for."""
+    if reply.status in {400, 404, 500}:
+        return True
+    said = json.loads(reply.body) if reply.status == HTTPStatus.OK else {}
+    results = said.get("results", []) if isinstance(said, dict) else []
+    errors = {each.get("error") for each in (said, *results) if isinstance(each, dict)}
+    return not _MISTAKES.isdisjoint(errors)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ENDPOINTS", "FAULTS", "ActiveFault", "Fault"]
 
-ENDPOINTS = ("updates", "stats", "channel", "download", "all")
+ENDPOINTS = ("updates", "sizes", "stats", "channel", "download", "all")
 
 
 @dataclass(frozen=True, slots=True)

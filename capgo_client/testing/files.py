@@ -20,11 +20,13 @@ CALLS = (
     "open_read",
     "open_new",
     "open_update",
+    "open_append",
     "read",
     "pread",
     "write",
     "seek",
     "truncate",
+    "clone",
     "fsync",
     "sync_filesystem",
     "close",
@@ -39,7 +41,7 @@ CALLS = (
     "scan",
     "free_bytes",
 )
-_OPENING = frozenset({"open_read", "open_new", "open_update", "open_folder"})
+_OPENING = frozenset({"open_read", "open_new", "open_update", "open_append", "open_folder"})
 
 
 class Stopped(BaseException):

@@ -17,6 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from capgo_client.seams import Clock
+
 from .backend import kind_of
 from .control import Control, check_endpoint
 from .misbehaviour import Exchange
@@ -37,13 +39,21 @@ __all__ = ["Service"]
 class Service(Control):
     """A real HTTP server that behaves like the update service.
 
-    ``app_id`` None: every app is known; else every other one gets the answer of an unknown app. ``tls`` serves https
+    ``app_id`` None: every app is known, and every version of it; else every other one gets the answer of an unknown
+    app (``add_app`` declares more). ``clock`` is what rate limits go by. ``tls`` serves https
     with a certificate of a throw-away authority (``ssl_context`` and ``ca_path`` trust it); ``certificate`` names what
     is wrong with it and implies ``tls``. Use it as a context manager, or call ``start`` and ``stop``.
     """
 
-    def __init__(self, *, app_id: str | None = None, tls: bool = False, certificate: Kind = "valid") -> None:
-        super().__init__(app_id=app_id)
+    def __init__(
+        self,
+        *,
+        app_id: str | None = None,
+        tls: bool = False,
+        certificate: Kind = "valid",
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(app_id=app_id, clock=clock or Clock())
         self._certificate: Certificate | None = None
         if tls or certificate != "valid":
             from .tls import server_certificate

@@ -373,7 +373,8 @@ def test_a_batch_of_an_unknown_app_fails_item_by_item_and_of_an_ended_plan_as_a_
         reply = client.post(service.stats_url, json=[device(action="set")])
         assert reply.json() == {"status": "ok", "results": [{"status": "error", **ON_PREMISE, "index": 0}]}
         service.end_plan()
-        assert client.post(service.stats_url, json=[device(action="set")]).status_code == 429
+        ended = [device(app_id="com.example.notes", action="set")]
+        assert client.post(service.stats_url, json=ended).status_code == 429
 
 
 @pytest.mark.parametrize(
