@@ -17,6 +17,7 @@ from capgo_client._version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from capgo_client.asking import MissingFiles
     from capgo_client.bundle import Bundle, BundleStatus
     from capgo_client.errors import (
         ArchiveError,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         BundleError,
         Cancelled,
         CapgoError,
+        ChannelRefused,
         ChecksumError,
         ClosedError,
         ConfigError,
@@ -38,8 +40,11 @@ if TYPE_CHECKING:
         TransferError,
         UpdateRefused,
     )
+    from capgo_client.event_stream import EventStream
     from capgo_client.events import Event
     from capgo_client.explain import Explanation
+    from capgo_client.life.delays import DelayCondition
+    from capgo_client.protocol.channels import Channel, ChannelStatus
     from capgo_client.protocol.outcomes import (
         Blocked,
         Builtin,
@@ -51,6 +56,7 @@ if TYPE_CHECKING:
         Update,
         UpToDate,
     )
+    from capgo_client.protocol.sizes import DownloadSize, FileSize
     from capgo_client.updater import Updater, Verification, current_updater
 
 __all__ = [
@@ -63,16 +69,24 @@ __all__ = [
     "BundleStatus",
     "Cancelled",
     "CapgoError",
+    "Channel",
+    "ChannelRefused",
+    "ChannelStatus",
     "ChecksumError",
     "ClosedError",
     "ConfigError",
     "DeadlineExceeded",
+    "DelayCondition",
+    "DownloadSize",
     "Event",
+    "EventStream",
     "Explanation",
     "Failed",
+    "FileSize",
     "IntegrityError",
     "Limited",
     "ManifestEntry",
+    "MissingFiles",
     "NetworkError",
     "Outcome",
     "PlanEnded",
@@ -94,6 +108,7 @@ __all__ = [
 #: Where each public name lives. Each is loaded when it is first used, so that importing the package costs nothing and
 #: `import capgo_client.testing` (which every pytest run of an app does) loads no updater.
 _HOMES = {
+    "asking": ("MissingFiles",),
     "bundle": (
         "Bundle",
         "BundleStatus",
@@ -104,6 +119,7 @@ _HOMES = {
         "BundleError",
         "Cancelled",
         "CapgoError",
+        "ChannelRefused",
         "ChecksumError",
         "ClosedError",
         "ConfigError",
@@ -118,8 +134,14 @@ _HOMES = {
         "TransferError",
         "UpdateRefused",
     ),
+    "event_stream": ("EventStream",),
     "events": ("Event",),
     "explain": ("Explanation",),
+    "life.delays": ("DelayCondition",),
+    "protocol.channels": (
+        "Channel",
+        "ChannelStatus",
+    ),
     "protocol.outcomes": (
         "Blocked",
         "Builtin",
@@ -128,8 +150,12 @@ _HOMES = {
         "ManifestEntry",
         "Outcome",
         "PlanEnded",
-        "Update",
         "UpToDate",
+        "Update",
+    ),
+    "protocol.sizes": (
+        "DownloadSize",
+        "FileSize",
     ),
     "updater": (
         "Updater",

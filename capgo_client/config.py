@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capgo_client.errors import ConfigError
-from capgo_client.protocol.requests import MAX_CUSTOM_ID, is_valid_app_id, is_valid_device_id
+from capgo_client.protocol.requests import MAX_CUSTOM_ID, MAX_INSTALL_SOURCE, is_valid_app_id, is_valid_device_id
+from capgo_client.protocol.text import is_plain
 from capgo_client.protocol.versions import explain_invalid, parse
 
 TYPE_CHECKING = False
@@ -31,7 +32,11 @@ __all__ = [
     "STATS_URL",
     "UPDATE_URL",
     "Config",
+    "checked_app_id",
+    "checked_channel",
     "checked_custom_id",
+    "checked_proxy",
+    "checked_url",
     "configure",
 ]
 
@@ -46,7 +51,10 @@ MAX_RESPONSE_TIMEOUT = 3.0
 MODES = ("off", "atBackground", "atInstall", "onLaunch", "always", "onlyDownload")
 _DIRECT = {"True": "always", "always": "always", "atInstall": "atInstall", "onLaunch": "onLaunch"}
 _MIN_PERIOD = 600
-_MAX_PERIOD = 10 * 365 * 86400
+#: The longest that the plugin takes (reference/plugin-behaviour.md section 11), 68 years.
+_MAX_PERIOD = 2**31 - 1
+_MAX_CHANNEL = 256
+_MAX_CODE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,19 @@ class Config:
     require_bound: bool
     allow_downgrade: AllowDowngrade
     default_channel: str
+    version_code: str
+    install_source: str
+    is_emulator: bool
+    is_prod: bool
+    auto_delete_failed: bool
+    auto_delete_previous: bool
+    allow_modify_url: bool
+    persist_modify_url: bool
+    allow_modify_app_id: bool
+    persist_custom_id: bool
+    allow_manual_bundle_error: bool
+    allow_set_default_channel: bool
+    persist_default_channel_on_reinstall: bool
     update_url: str
     stats_url: str
     channel_url: str
@@ -80,11 +101,6 @@ class Config:
     def key_id(self) -> str:
         """What the service compares with the bundle's key; with several keys none can be named."""
         return self.keys[0].key_id if len(self.keys) == 1 else ""
-
-    @property
-    def checks(self) -> bool:
-        """Whether update checks happen by themselves."""
-        return self.mode != "off" and bool(self.update_url)
 
     @property
     def queues(self) -> bool:
@@ -108,11 +124,12 @@ def configure(
     allow_http: bool,
     urls: dict[str, str],
     seconds: dict[str, float],
+    texts: dict[str, str],
     max_boot_attempts: int,
     **flags: Any,
 ) -> Config:
     """Check every option and turn it into what is used. Raises ConfigError."""
-    _check_app_id(app_id)
+    checked_app_id(app_id)
     _check_version(version)
     _need(
         isinstance(allow_downgrade, bool) or allow_downgrade == "above_builtin",
@@ -121,7 +138,6 @@ def configure(
         'True, False or "above_builtin"',
     )
     _whole("max_boot_attempts", max_boot_attempts, low=1, high=100)
-    channel = _text("default_channel", flags.pop("default_channel"))
     for name, value in flags.items():
         _need(isinstance(value, bool), name, value, "True or False")
     _need(isinstance(allow_http, bool), "allow_http", allow_http, "True or False")
@@ -134,10 +150,12 @@ def configure(
         mode=_mode(auto_update, direct_update),
         keys=_keys(public_key),
         allow_downgrade=allow_downgrade,
-        default_channel=channel,
-        update_url=_url("update_url", urls["update_url"], allow_http=allow_http),
-        stats_url=_url("stats_url", urls["stats_url"], allow_http=allow_http),
-        channel_url=_url("channel_url", urls["channel_url"], allow_http=allow_http),
+        default_channel=_text("default_channel", texts["default_channel"], high=_MAX_CHANNEL),
+        version_code=_text("version_code", texts["version_code"], high=_MAX_CODE),
+        install_source=_text("install_source", texts["install_source"], high=MAX_INSTALL_SOURCE),
+        update_url=checked_url("update_url", urls["update_url"], allow_http=allow_http),
+        stats_url=checked_url("stats_url", urls["stats_url"], allow_http=allow_http),
+        channel_url=checked_url("channel_url", urls["channel_url"], allow_http=allow_http),
         response_timeout=_seconds("response_timeout", seconds["response_timeout"], high=MAX_RESPONSE_TIMEOUT),
         app_ready_timeout=_seconds("app_ready_timeout", seconds["app_ready_timeout"], high=3600.0),
         direct_timeout=_seconds("direct_timeout", seconds["direct_timeout"], high=600.0),
@@ -162,13 +180,15 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004
 
 
-def _check_app_id(app_id: object) -> None:
+def checked_app_id(app_id: object) -> str:
+    """The app id, if the service takes it for one. Raises ConfigError."""
     _need(
         isinstance(app_id, str) and is_valid_app_id(app_id),
         "app_id",
         app_id,
         'a reverse domain as in "com.example.notes": letters and digits, then at least one dot; "_" and "-" after it',
     )
+    return str(app_id)
 
 
 def _check_version(version: object) -> None:
@@ -230,7 +250,8 @@ def _pem(item: object) -> str:
         ) from exc
 
 
-def _url(name: str, value: object, *, allow_http: bool) -> str:
+def checked_url(name: str, value: object, *, allow_http: bool) -> str:
+    """An endpoint as it is used. Raises ConfigError."""
     if value in (UPDATE_URL, STATS_URL, CHANNEL_URL, ""):
         return str(value)
     from urllib.parse import urlsplit
@@ -251,7 +272,7 @@ def checked_proxy(value: str | None) -> str | None:
     """The URL of an HTTP proxy, or None for the environment's. Raises ConfigError."""
     if value is not None:
         _need(value, "proxy", value, "the URL of an HTTP proxy, or None for the environment's")
-        _url("proxy", value, allow_http=True)
+        checked_url("proxy", value, allow_http=True)
     return value
 
 
@@ -278,8 +299,13 @@ def _whole(name: str, value: object, *, low: int, high: int) -> None:
     _need(good, name, value, f"a whole number from {low} to {high}")
 
 
-def _text(name: str, value: object) -> str:
-    _need(isinstance(value, str), name, value, "text")
+def _text(name: str, value: object, *, high: int) -> str:
+    _need(
+        isinstance(value, str) and len(value) <= high and is_plain(value),
+        name,
+        value,
+        f"text of up to {high} characters",
+    )
     return str(value)
 
 
@@ -315,6 +341,13 @@ def checked_custom_id(value: object) -> str:
     if not good:  # never repeated in the message: it may name a person
         raise ConfigError("custom_id: not possible", hint=f"allowed: text of up to {MAX_CUSTOM_ID} characters")
     return str(value)
+
+
+def checked_channel(value: object) -> str:
+    """The name of a channel to ask for. Raises ConfigError ``missing_parameter`` (the plugin's word)."""
+    if isinstance(value, str) and 0 < len(value) <= _MAX_CHANNEL and is_plain(value):
+        return value
+    raise ConfigError("channel: not possible", code="missing_parameter", hint="allowed: the name of a channel")
 
 
 def _check_start_file(builtin: Path | None) -> None:

@@ -7,10 +7,10 @@ import os
 from dataclasses import dataclass, replace
 
 from capgo_client.bundle import BUILTIN_ID
-from capgo_client.errors import CapgoError
+from capgo_client.errors import CapgoError, StorageError
 from capgo_client.events import Event
 from capgo_client.life import decide, schedule, verdicts
-from capgo_client.protocol.outcomes import Builtin, Failed, Limited, Outcome, PlanEnded, Update, UpToDate
+from capgo_client.protocol.outcomes import Blocked, Builtin, Failed, Limited, Outcome, PlanEnded, Update, UpToDate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from capgo_client.events import Emitter
     from capgo_client.install.ledger import Ledger
     from capgo_client.install.store import Store
+    from capgo_client.journal import Journal
     from capgo_client.life.state import Install, State
     from capgo_client.opening import Opening
     from capgo_client.seams import Clock, Files
@@ -47,13 +48,21 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a cycle came to. ``action`` is one of nothing, queued, ready, refused, failed, skipped."""
+    """What a cycle came to. ``action`` is one of nothing, queued, ready, refused, paused, failed, skipped.
+
+    ``paused``: the service answers, and not this app or not now (plan ended, rate limit); no error (decision 14).
+    """
 
     action: str
     message: str
     code: str = ""
     outcome: Outcome | None = None
     bundle_id: str = ""
+
+    @property
+    def status(self) -> str:
+        """The message of ``app_ready``; ``disabled`` is the plugin's word for checks that are off."""
+        return self.code if self.code == "disabled" else self.message
 
     @property
     def is_outage(self) -> bool:
@@ -75,6 +84,7 @@ class Cycle:
         files: Files,
         clock: Clock,
         emitter: Emitter,
+        journal: Journal,
         running: Callable[[], Running],
         may_download: Callable[[Update], bool] | None,
         identity_kept: Callable[[], bool],
@@ -87,6 +97,7 @@ class Cycle:
         self._files = files
         self._clock = clock
         self._emitter = emitter
+        self._journal = journal
         self._running = running
         self._may_download = may_download
         self._identity_kept = identity_kept
@@ -161,14 +172,22 @@ class Cycle:
         self._ledger.change(step, patience=PATIENCE)
 
     def _tell(self, outcome: Outcome, running: Running) -> None:
+        if isinstance(outcome, (Update, Blocked)) and outcome.breaking:
+            version = outcome.version or running.version
+            self._emitter.emit(Event("breaking_available", version=version))
+            self._emitter.emit(Event("major_available", version=version))
+        if isinstance(outcome, Limited):
+            self._journal.limited(running.version)
         if isinstance(outcome, Update):
             return
         event = Event(
             "update_check_result",
             bundle=self._bundle(running.bundle_id),
+            version=getattr(outcome, "version", ""),
             kind=outcome.kind,
             error=outcome.code,
             message=outcome.message,
+            status_code=outcome.status,
         )
         self._emitter.emit(event)
 
@@ -179,11 +198,11 @@ class Cycle:
             return self._on_builtin(order)
         if isinstance(outcome, UpToDate):
             self._withdraw(running)
-        if isinstance(outcome, Failed):
+        if isinstance(outcome, Failed) and not self._stopped:
+            self._journal.check_failed(running.version)
             self._emitter.emit(Event("download_failed", version=running.version, error=outcome.code))
         self._emitter.emit(Event("no_need_update", bundle=self._bundle(running.bundle_id)))
-        failed = outcome.kind in ("failed", "plan_ended", "rate_limited")
-        return Result("failed" if failed else "nothing", f"{outcome.kind}: {outcome.message}", code=outcome.code)
+        return Result(_ACTIONS.get(outcome.kind, "nothing"), _told(outcome), code=outcome.code)
 
     def _withdraw(self, running: Running) -> None:
         """What the service queued here earlier, and no longer wants, is not opened; what the app queued is."""
@@ -230,7 +249,6 @@ class Cycle:
             # Where no mode queues it, only the app can say when it is no longer needed.
             install = self.bring(update, by_app=not self._config.queues)
         except CapgoError as exc:
-            self._emitter.emit(Event("download_failed", version=update.version, error=exc.code, message=exc.message))
             self._back_off()
             return Result("failed", f"{update.version}: {exc}", code=exc.code)
         return self._arrived(install.id, install.version, order)
@@ -261,7 +279,7 @@ class Cycle:
 
         scope = Scope(seconds, step=STEP_TIMEOUT)
         arrival = Arrival(self._config, store=self._store, service=self._service, files=self._files, clock=self._clock)
-        progress = Progress(self._emitter, version=update.version)
+        progress = Progress(self._emitter, self._journal, version=update.version)
         try:
             install = arrival.bring(
                 update,
@@ -270,14 +288,29 @@ class Cycle:
                 should_stop=self.should_stop,
                 write_down=lambda install: self._write_down(replace(install, by_app=by_app)),
                 patience=patience,
+                note=lambda action, name: self._journal.step(action, update.version, name),
             )
         except Unfit as exc:
             self._condemn(update)
+            self._tell_failure(update, exc.cause)
             raise exc.cause from exc
+        except CapgoError as exc:
+            self._tell_failure(update, exc)
+            raise
+        except MemoryError as exc:
+            error = StorageError("there is not enough memory for the download", code="low_mem_fail")
+            self._tell_failure(update, error)
+            raise error from exc
         bundle = self._opening.bundle_of(install)
         progress.finished(bundle)
         self._emitter.emit(Event("update_available", bundle=bundle, version=install.version))
         return install
+
+    def _tell_failure(self, update: Update, exc: CapgoError) -> None:
+        if self._stopped:
+            return  # close() ended it; it goes on at the next start
+        self._journal.download_failed(update.version, exc, running=self._running().version)
+        self._emitter.emit(Event("download_failed", version=update.version, error=exc.code, message=exc.message))
 
     def _write_down(self, install: Install) -> Install:
         self._ledger.change(lambda state: state.with_install(install), patience=PATIENCE)
@@ -303,14 +336,22 @@ class Cycle:
         """A sound version is on disk: queue it where the mode does so."""
         if not self._config.queues:
             return Result("ready", f"{version} is on disk; the app decides when to use it", bundle_id=bundle_id)
-        state = self._ledger.change(lambda state: decide.queued(state, bundle_id, by_app=False), patience=PATIENCE)
+        before: list[str] = []
+
+        def step(state: State) -> State:
+            before.append(state.next)
+            return decide.queued(state, bundle_id, by_app=False)
+
+        state = self._ledger.change(step, patience=PATIENCE)
+        if state.next == bundle_id and before != [bundle_id]:
+            self._journal.queued(self._opening.bundle(state, bundle_id).version, old=self._running().version)
         if state.next == bundle_id and not order.direct:
             self._emitter.emit(Event("set_next", bundle=self._opening.bundle(state, bundle_id), version=version))
         return Result("queued", f"{version} opens at the next start", bundle_id=bundle_id)
 
     def _finish(self, result: Result, order: Order) -> None:
         """A cycle in the background that went well lets direct launches wait again."""
-        if order.foreground or result.action == "failed":
+        if order.foreground or result.action in ("failed", "paused"):
             return
         self._ledger.change(
             lambda state: replace(state, schedule=replace(state.schedule, hold=False)), patience=PATIENCE
@@ -320,7 +361,22 @@ class Cycle:
         return self._opening.bundle(self._ledger.load().state, bundle_id)
 
 
+#: What comes of the kinds of answer that bring nothing.
+_ACTIONS = {"failed": "failed", "plan_ended": "paused", "rate_limited": "paused"}
+_WORDS = {
+    "up_to_date": "this is the newest version for this device",
+    "blocked": "the channel keeps a version from this device",
+    "plan_ended": "the service does not serve this app at the moment (plan, quota, or its own database)",
+    "rate_limited": "the service asked to be asked less often",
+    "failed": "the service could not be asked, or its answer not be used",
+}
 _WORD = {decide.NO_NEED: "nothing", decide.REFUSE: "refused"}
+
+
+def _told(outcome: Outcome) -> str:
+    """An answer in words for a log line; the service's own message where it says more."""
+    said = f": {outcome.message}" if outcome.message and outcome.kind in ("blocked", "failed") else ""
+    return f"{_WORDS.get(outcome.kind, outcome.kind)}{said}"
 
 
 def _jitter() -> float:

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 from dataclasses import replace
 
 from capgo_client.cycle import Cycle, Result, Running
 from capgo_client.errors import CapgoError, StorageError
-from capgo_client.events import Emitter
-from capgo_client.install.device import DeviceId, device_id
+from capgo_client.events import Emitter, Event
 from capgo_client.install.ledger import Ledger
 from capgo_client.install.locks import FileLock
 from capgo_client.install.rebuild import rebuilt
 from capgo_client.install.store import Store
-from capgo_client.life import schedule
+from capgo_client.journal import Journal
 from capgo_client.life.newer import from_newer
+from capgo_client.life.settings import reconsidered
 from capgo_client.life.state import Install, State
 from capgo_client.opening import LOCK_PATIENCE, Opened, Opening
 from capgo_client.platforms import system
-from capgo_client.protocol.requests import Identity, wire_platform
-from capgo_client.service import Service, Wire
+from capgo_client.presence import Presence
+from capgo_client.service import Service, Wire, is_out_of_bounds
 from capgo_client.session import Session
+from capgo_client.starting import Starting
+from capgo_client.stats.recorder import Stats
+from capgo_client.stats.trace import Trace
 from capgo_client.worker import Order, Worker
 
 TYPE_CHECKING = False
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
 
     from capgo_client.config import Config
     from capgo_client.events import Dispatch
-    from capgo_client.opening import Candidate
+    from capgo_client.life.settings import Settings
+    from capgo_client.net.client import Reply
     from capgo_client.protocol.outcomes import Update
     from capgo_client.seams import Clock, Files
     from capgo_client.session import Reload
@@ -43,6 +46,8 @@ __all__ = ["Engine"]
 
 #: In background modes the worker lets the app open first, unless the app says sooner that it is open (seconds).
 APP_FIRST = 1.0
+#: A delivery of statistics may take so long (seconds); nobody waits for it.
+STATS_TIMEOUT = 10.0
 #: Everything that ``close()`` waits for, together (seconds).
 CLOSE_PATIENCE = 0.1
 
@@ -67,19 +72,17 @@ class Engine:
         self.clock = clock
         self.files = files
         self.emitter = Emitter(dispatch)
-        self.service = Service(config, wire, identity=self.identity)
-        self.custom_id = config.custom_id
         self.has_own_transport = wire.transport is not None
         self._reload = reload
-        self._may_download = may_download
-        self._device: DeviceId | None = None
-        self._candidate: Candidate | None = None
         self._session: Session | None = None
         self._worker: Worker | None = None
         self._primary: FileLock | None = None
         self._opened = threading.Event()
         self._result: Result | None = None
         self._looked_over = False
+        self._lock = threading.Lock()
+        self._opening_noted = False
+        self._unannounced: str | None = None
         self.told_failure: Install | None = None
         folder = config.data_dir or system.default_data_dir(config.app_id)
         self.store = Store(folder, files=files)
@@ -90,7 +93,26 @@ class Engine:
             rebuild=lambda: rebuilt(self.store),
             newer=lambda document: from_newer(document, native_version=config.version),
         )
+        self.presence = Presence(config, store=self.store, ledger=self.ledger, files=files)
+        self.service = Service(
+            config,
+            wire,
+            identity=lambda: self.presence.identity(fresh=True),
+            endpoints=lambda: self.presence.endpoints,
+        )
+        self.stats = Stats(
+            folder / "stats",
+            files=files,
+            clock=clock,
+            identity=self.presence.identity,
+            send=self._send_stats,
+            enabled=self._tells,
+            current=lambda: self.running().version,
+        )
+        trace = Trace(folder / "stats", files=files)
+        self.journal = Journal(self.stats, trace, clock=clock, enabled=self._tells)
         self.opening = Opening(config, store=self.store, ledger=self.ledger, clock=clock)
+        self._starting = Starting(config, opening=self.opening, ledger=self.ledger, clock=clock)
         self.cycle = Cycle(
             config,
             store=self.store,
@@ -100,9 +122,10 @@ class Engine:
             files=files,
             clock=clock,
             emitter=self.emitter,
+            journal=self.journal,
             running=self.running,
             may_download=may_download,
-            identity_kept=lambda: self.device.kept,
+            identity_kept=lambda: self.presence.device.kept,
         )
 
     @property
@@ -121,39 +144,16 @@ class Engine:
         return self._primary is not None and self._primary.held
 
     @property
-    def device(self) -> DeviceId:
-        """This device's id: given, or kept in the data directory."""
-        if self._device is None:
-            given = self.config.device_id
-            self._device = DeviceId(given, kept=True) if given else self._kept_device()
-        return self._device
-
-    def _kept_device(self) -> DeviceId:
-        try:
-            self.store.prepare()
-        except OSError as exc:
-            _log.warning("the data directory %s cannot be made: %s", self.store.folder, exc.strerror)
-        return device_id(self.store.folder, files=self.files)
-
-    def identity(self) -> Identity:
-        """What a request says about this device."""
-        return Identity(
-            app_id=self.config.app_id,
-            device_id=self.device.value,
-            version_build=self.config.version,
-            platform=wire_platform(sys.platform),
-            custom_id=self.custom_id,
-            version_os=system.os_version(),
-            default_channel=self.config.default_channel,
-            key_id=self.config.key_id,
-        )
+    def checks(self) -> bool:
+        """Whether update checks happen by themselves."""
+        return self.config.mode != "off" and bool(self.presence.endpoints.update)
 
     def running(self) -> Running:
         """What a check reports: the open bundle, or the one that is about to be opened."""
         if self._session is not None:
             bundle = self._session.opened.bundle
             return Running(bundle.id, bundle.version)
-        candidate = self._candidate or self.opening.candidate()
+        candidate = self._starting.candidate or self.opening.candidate()
         return Running(candidate.bundle_id, candidate.version)
 
     # ---- start ----
@@ -174,10 +174,14 @@ class Engine:
             ledger=self.ledger,
             opening=self.opening,
             emitter=self.emitter,
+            journal=self.journal,
             clock=self.clock,
             reload=self._reload,
+            settled=self._settled,
         )
         _log.info("opening %s (%s): %s", opened.bundle.version, opened.bundle.id, opened.why)
+        if opened.before:
+            self.emitter.emit(Event("set", bundle=opened.bundle, version=opened.bundle.version))
         self._opened.set()
         try:
             session.begin()
@@ -198,87 +202,60 @@ class Engine:
             _log.warning("the data directory %s cannot be written: %s", self.store.folder, exc.strerror)
             return self.opening.uncounted("the data directory cannot be written")
         self._primary = lock
-        return self._open_directly() if self._is_direct() else self.opening.counted()
-
-    def _is_direct(self) -> bool:
-        mode = self.config.mode
-        if mode not in ("always", "onLaunch", "atInstall") or not self.config.checks:
-            return False
-        self._candidate = self.opening.candidate()
-        if mode == "atInstall" and not self._candidate.newly_installed:
-            return False
-        if not schedule.may_wait(self._candidate.schedule, self.clock.wall()):
-            _log.info("not waiting for the update check: the last one was in vain")
-            return False
-        return not self._candidate.newly_installed or self._welcomed()
-
-    def _welcomed(self) -> bool:
-        """Whether the new installer is written down: else this start would drop what it waited for."""
-        try:
-            self.opening.welcome()
-        except StorageError as exc:
-            _log.info("not waiting for the update check: %s", exc)
-            return False
-        return True
+        return self._open_directly() if self.checks and self._starting.may_wait() else self.opening.counted()
 
     def _open_directly(self) -> Opened:
         """Let a cycle run first, for as long as the mode allows; then open the best there is."""
-        began = self.clock.monotonic()
-        order = Order(launch=True, foreground=True, direct=True, began=began)
+        order = Order(launch=True, foreground=True, direct=True, began=self.clock.monotonic())
         self._worker = self._new_worker()
         self._worker.start(order, delay=0.0)
-        if self._in_time(order.checked, self.config.response_timeout):
-            self._in_time(order.done, self.config.direct_timeout)
-        order.direct = False
-        order.cancel_check()
-        opened = self.opening.counted()
-        opened_update = self._candidate is not None and opened.bundle.id != self._candidate.bundle_id
-        self._note_wait(self.clock.monotonic() - began, opened_update=opened_update)
-        return opened
-
-    def _in_time(self, event: threading.Event, seconds: float) -> bool:
-        """Wait for ``event``. A long wait is written down while it lasts: who tires of it may kill the app."""
-        end = self.clock.monotonic() + seconds
-        if self.clock.wait(event, min(seconds, schedule.LAUNCH_PATIENCE)):
-            return True
-        if seconds <= schedule.LAUNCH_PATIENCE:
-            return False
-        self._note_wait(seconds, opened_update=False)
-        return self.clock.wait(event, max(0.0, end - self.clock.monotonic()))
-
-    def _note_wait(self, seconds: float, *, opened_update: bool) -> None:
-        def step(state: State) -> State:
-            plan = schedule.waited(state.schedule, seconds=seconds, opened_update=opened_update)
-            return state if plan is state.schedule else replace(state, schedule=plan)
-
-        if seconds <= schedule.LAUNCH_PATIENCE:
-            return
-        try:
-            self.ledger.change(step, patience=LOCK_PATIENCE)
-        except StorageError as exc:
-            _log.info("how long this start waited was not written down: %s", exc)
+        return self._starting.open_after(order)
 
     # ---- the worker ----
 
     def _new_worker(self) -> Worker:
-        return Worker(self._run_order, clock=self.clock, period=self._period)
+        return Worker(self._run_order, clock=self.clock, period=self._period, first=self.note_launch)
 
     def _start_worker(self) -> None:
         """Last of all, and only for the process that may install."""
         if self._primary is None or self._worker is not None:
             return
         self._worker = self._new_worker()
-        self._worker.start(Order(check=self.config.checks, launch=True), delay=APP_FIRST)
+        self._worker.start(Order(check=self.checks, launch=True), delay=APP_FIRST)
+
+    def _tells(self) -> bool:
+        """Whether this process tells statistics: one of an app does, to somebody, under an id that is kept."""
+        url = self.presence.endpoints.stats
+        return self.may_write and bool(url) and not is_out_of_bounds(url) and self.presence.device.kept
+
+    def note_launch(self) -> None:
+        """The statistics of this start; the worker's first act, for a start itself writes nothing that can wait."""
+        self.journal.launched(self.running().version)
+        self._note_opened()
+
+    def _send_stats(self, body: bytes) -> Reply:
+        from capgo_client.net.deadline import Scope
+
+        return self.service.send_stats(body, scope=Scope(STATS_TIMEOUT))
+
+    def _note_opened(self) -> None:
+        with self._lock:
+            session, noted = self._session, self._opening_noted
+            self._opening_noted = noted or session is not None
+        if session is not None and not noted:
+            self.journal.opened(session.first)
 
     def _period(self) -> float | None:
         """Seconds to the next periodic check, spread by a tenth so that a fleet does not march in step."""
-        if not self.config.checks or not self.config.period_check_delay:
+        if not self.checks or not self.config.period_check_delay:
             return None
         spread = int.from_bytes(os.urandom(2), "big") / 0xFFFF
         return self.config.period_check_delay * (0.9 + 0.2 * spread)
 
     def _run_order(self, order: Order) -> None:
         upkeep = self._upkeep()
+        if not self._looked_over:
+            upkeep.quietly(self._look_around)
         upkeep.quietly(upkeep.before)
         result = self.cycle.run(order)
         self._result = result
@@ -286,12 +263,31 @@ class Engine:
         self.clock.wait(self._opened, None)
         if self.cycle.should_stop():
             return
+        self._note_opened()
+        self._announce(result.status)
         if result.action == "queued" and self.config.mode == "always" and not order.foreground:
             self.apply_queued()
         if not self._looked_over:
             self._looked_over = True
             upkeep.quietly(lambda: self._look_over(upkeep))
         upkeep.quietly(lambda: upkeep.tidy(self.running().bundle_id, outage=result.is_outage))
+        self.stats.begin()
+
+    def _look_around(self) -> None:
+        self.journal.changed(self.presence.look_around(), self.running().version)
+
+    def _announce(self, status: str) -> None:
+        """Tell the app that a cycle is over; the first time not before the version that runs has proven itself."""
+        with self._lock:
+            self._unannounced = status
+        if self._session is not None and self._session.is_settled:
+            self._settled()
+
+    def _settled(self) -> None:
+        with self._lock:
+            status, self._unannounced = self._unannounced, None
+        if status is not None and self._session is not None:
+            self.emitter.emit(Event("app_ready", bundle=self._session.opened.bundle, status=status))
 
     def _look_over(self, upkeep: Upkeep) -> None:
         upkeep.look_over(self.running().bundle_id)
@@ -299,11 +295,18 @@ class Engine:
     def _upkeep(self) -> Upkeep:
         from capgo_client.upkeep import Upkeep
 
-        return Upkeep(store=self.store, ledger=self.ledger, files=self.files, should_stop=self.cycle.should_stop)
+        return Upkeep(
+            self.config,
+            store=self.store,
+            ledger=self.ledger,
+            files=self.files,
+            journal=self.journal,
+            should_stop=self.cycle.should_stop,
+        )
 
     def submit(self, order: Order) -> Literal["queued", "already_running", "unavailable"]:
         """Ask for a cycle: ``queued``, ``already_running`` or ``unavailable`` (the plugin's words)."""
-        if self._worker is None or not self.config.update_url:
+        if self._worker is None or not self.presence.endpoints.update:
             return "unavailable"
         return "queued" if self._worker.submit(order) else "already_running"
 
@@ -316,14 +319,32 @@ class Engine:
         """Until no cycle runs or is due."""
         return True if self._worker is None else self._worker.wait(timeout)
 
+    def moved(self, *, to_foreground: bool) -> None:
+        """The app came to be seen, or ceased to be: some delay conditions end with that."""
+        self.journal.moved(self.running().version, to_foreground=to_foreground)
+        source: Literal["foreground", "background"] = "foreground" if to_foreground else "background"
+        now = self.clock.wall()
+
+        def step(settings: Settings) -> Settings:
+            after = reconsidered(settings, source=source, now=now, native_version=self.config.version)
+            # Only a condition asks how long the app was away.
+            return after if to_foreground or not after.delays else replace(after, background_at=now)
+
+        if not self.presence.settings.delays:
+            return
+        try:
+            self.presence.keep(step, patience=LOCK_PATIENCE)
+        except StorageError as exc:
+            _log.info("the delay conditions are looked at another time: %s", exc)
+
     def apply_queued(self) -> None:
         """Change over to the queued bundle now, where the app gave a way to; else it waits for the next start."""
         session = self._session
-        queued = self.ledger.load().state.next
-        if session is None or not session.can_switch or not queued:
+        state = self.ledger.load().state
+        if session is None or not session.can_switch or not state.next or state.is_held_back:
             return
         try:
-            session.switch(queued)
+            session.switch(state.next)
         except CapgoError as exc:
             _log.warning("the queued version opens at the next start: %s", exc)
 
@@ -337,6 +358,9 @@ class Engine:
         if self._worker is not None:
             self._worker.stop()
             threads.append(self._worker.thread)
+        self.journal.ended()
+        self.stats.stop()
+        threads.append(self.stats.thread)
         self._opened.set()
         self.cycle.cancel()
         self.emitter.close()

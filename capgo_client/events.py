@@ -20,13 +20,17 @@ if TYPE_CHECKING:
     Callback = Callable[["Event"], object]
     Dispatch = Callable[[Callable[[], None]], object]
 
-__all__ = ["EVENT_NAMES", "Emitter", "Event"]
+__all__ = ["EVENT_NAMES", "RETAINED", "Emitter", "Event"]
 
 EVENT_NAMES = (
     "app_ready",
+    "app_reloaded",
+    "breaking_available",
+    "channel_private",
     "download",
     "download_complete",
     "download_failed",
+    "major_available",
     "no_need_update",
     "set",
     "set_next",
@@ -34,6 +38,9 @@ EVENT_NAMES = (
     "update_check_result",
     "update_failed",
 )
+#: What nobody listened to is kept, the last of each name, and told to the first who listens later. The plugin retains
+#: the first two everywhere, the third on iOS: without it an app that decides itself could miss what it waits for.
+RETAINED = frozenset({"app_ready", "set", "update_available"})
 
 _log = logging.getLogger("capgo_client.events")
 
@@ -42,7 +49,8 @@ _log = logging.getLogger("capgo_client.events")
 class Event:
     """Something that happened. ``percent`` counts 0 - 100; fields that an event does not use keep their default.
 
-    ``kind`` and ``error`` are an outcome's kind and code, ``message`` is prose for a person.
+    ``kind`` and ``error`` are an outcome's kind and code, ``status_code`` the HTTP status it came with (0: none came),
+    ``message`` is prose for a person, ``status`` that of ``app_ready``: what the update cycle came to.
     """
 
     name: str
@@ -52,6 +60,9 @@ class Event:
     kind: str = ""
     error: str = ""
     message: str = ""
+    status: str = ""
+    status_code: int = 0
+    channel: str = ""
 
 
 class Emitter:
@@ -65,6 +76,8 @@ class Emitter:
         self._news = threading.Event()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._retained: dict[str, Event] = {}
+        self._at_close: list[Callable[[], None]] = []
 
     def subscribe(self, name: str, callback: Callback) -> Callable[[], None]:
         """Call ``callback`` with each event of that name; returns what ends it. Raises ValueError for unknown names."""
@@ -72,6 +85,9 @@ class Emitter:
             raise ValueError(f"there is no event {name!r}; there are {', '.join(EVENT_NAMES)}")
         with self._lock:
             self._callbacks[name].append(callback)
+            missed = self._retained.pop(name, None)
+        if missed is not None:
+            self.emit(missed)
 
         def unsubscribe() -> None:
             with self._lock:
@@ -79,6 +95,21 @@ class Emitter:
                     self._callbacks[name].remove(callback)
 
         return unsubscribe
+
+    def unsubscribe_all(self) -> None:
+        """End every subscription, and forget what was kept for late listeners."""
+        with self._lock:
+            for callbacks in self._callbacks.values():
+                callbacks.clear()
+            self._retained.clear()
+
+    def on_close(self, ended: Callable[[], None]) -> None:
+        """Call ``ended`` when nothing more will be delivered; at once when that is so already."""
+        with self._lock:
+            if not self._closed:
+                self._at_close.append(ended)
+                return
+        ended()
 
     def emit(self, event: Event, *, locked: bool = False) -> None:
         """Have ``event`` delivered; returns at once.
@@ -89,6 +120,8 @@ class Emitter:
         apart = locked or self._dispatch is None
         with self._lock:
             callbacks = tuple(self._callbacks[event.name])
+            if not callbacks and event.name in RETAINED:
+                self._retained[event.name] = event
             if self._closed or not callbacks:
                 return
             self._waiting.extend((callback, event) for callback in callbacks)
@@ -131,7 +164,11 @@ class Emitter:
         with self._lock:
             self._closed = True
             self._waiting.clear()
+            self._retained.clear()
+            ended, self._at_close = self._at_close, []
         self._news.set()
+        for call in ended:
+            call()
 
     @property
     def thread(self) -> threading.Thread | None:

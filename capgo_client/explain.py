@@ -67,7 +67,9 @@ class Explanation:
     and ``answer_code`` of the last check, ``answer_age`` of its age in seconds (None: never), ``result`` of what was
     done about it, ``remedy`` what would change it, ``waiting_until`` a wall-clock time before which the service asked
     not to be asked (0.0: none), ``good_answer_age`` the seconds since an answer that could be used, ``held`` whether
-    direct starts stopped waiting.
+    direct starts stopped waiting. ``channel`` is the one asked for (empty: the public one), ``delays`` are the
+    conditions that hold back what is queued, ``stats_waiting`` and ``stats_dropped`` count statistics that are still
+    to be sent, and those that were given up because too many waited.
     """
 
     opened: str
@@ -84,6 +86,10 @@ class Explanation:
     remedy: str
     waiting_until: float
     held: bool
+    channel: str = ""
+    delays: tuple[str, ...] = ()
+    stats_waiting: int = 0
+    stats_dropped: int = 0
 
     def __str__(self) -> str:
         lines = [f"Opened: {self.opened}, because {self.why} (from {self.origin})."]
@@ -94,17 +100,33 @@ class Explanation:
             lines.append(f"Then: {self.result}.")
         if self.queued:
             lines.append(f"Queued for the next start: {self.queued}.")
+        if self.queued and self.delays:
+            lines.append(f"Held back until: {', '.join(self.delays)}.")
+        if self.channel:
+            lines.append(f"Channel asked for: {self.channel}.")
         lines.append(f"To fall back on: {self.fallback}.")
         if self.waiting_until:
             lines.append("The service asked not to be asked for a while; that is kept to.")
         if self.held:
             lines.append("Direct starts do not wait for now, because one waited in vain.")
+        if self.stats_waiting or self.stats_dropped:
+            dropped = f" ({self.stats_dropped} were dropped)" if self.stats_dropped else ""
+            lines.append(f"Statistics still to be sent: {self.stats_waiting}{dropped}.")
         lines.append(f"What would change it: {self.remedy}")
         return "\n".join(lines)
 
 
 def explained(
-    state: State, *, opened: Opened | None, queued: str, fallback: Bundle, result: Result | None, now: float
+    state: State,
+    *,
+    opened: Opened | None,
+    queued: str,
+    fallback: Bundle,
+    result: Result | None,
+    now: float,
+    channel: str = "",
+    stats_waiting: int = 0,
+    stats_dropped: int = 0,
 ) -> Explanation:
     """Put the parts together."""
     plan = state.schedule
@@ -126,6 +148,10 @@ def explained(
         remedy=_REMEDIES.get("" if result is None else result.action, remedy),
         waiting_until=_waiting(plan, now),
         held=plan.hold,
+        channel=channel,
+        delays=tuple(f"{delay.kind} {delay.value}".strip() for delay in state.settings.delays),
+        stats_waiting=stats_waiting,
+        stats_dropped=stats_dropped,
     )
 
 

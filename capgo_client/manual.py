@@ -1,33 +1,25 @@
-"""What an app does by hand: look at bundles, ask, download, queue, switch, remove."""
+"""What an app does by hand with bundles: look at them, download, queue, switch, hold back, remove."""
 
 from __future__ import annotations
 
 import logging
-import threading
 from dataclasses import replace
 
 from capgo_client.bundle import BUILTIN_ID
-from capgo_client.config import checked_custom_id
-from capgo_client.errors import (
-    BundleError,
-    CapgoError,
-    ConfigError,
-    DeadlineExceeded,
-    RateLimited,
-    StorageError,
-    UpdateRefused,
-)
+from capgo_client.errors import BundleError, ConfigError, UpdateRefused
+from capgo_client.events import Event
 from capgo_client.explain import explained
 from capgo_client.install.audit import audit
 from capgo_client.install.locks import install_lock
-from capgo_client.life import decide, retention
-from capgo_client.protocol.outcomes import Failed, Limited, Outcome, PlanEnded, Update
+from capgo_client.life import boot, decide, retention
+from capgo_client.life.delays import DelayCondition, conditions
+from capgo_client.protocol.outcomes import Update
 from capgo_client.protocol.text import is_plain
 from capgo_client.protocol.versions import MAX_LENGTH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from capgo_client.bundle import Bundle
     from capgo_client.engine import Engine
@@ -93,6 +85,9 @@ class Manual:
             fallback=self._opening.bundle(state, state.fallback),
             result=self._engine.result,
             now=self._engine.clock.wall(),
+            channel=self._engine.presence.channel,
+            stats_waiting=self._engine.stats.waiting,
+            stats_dropped=self._engine.stats.dropped,
         )
 
     def verify(self, bundle_id: str, *, full: bool) -> tuple[str, ...]:
@@ -106,48 +101,7 @@ class Manual:
             return (fault,) if fault else ()
         return audit(engine.store.installs / bundle_id, files=engine.files, should_stop=engine.cycle.should_stop)
 
-    # ---- asking ----
-
-    def get_latest(self, channel: str) -> Outcome:
-        """One check, in the caller's time."""
-        plan = self._state.schedule
-        now = self._engine.clock.wall()
-        if plan.retry_after > now >= plan.written_at:
-            raise RateLimited("the service asked to wait", retry_at=plan.retry_after, status=0)
-        if not self._config.update_url:
-            raise ConfigError("update_url is empty, so there is nothing to ask", code="missing_config")
-        if not self._engine.device.kept:
-            raise StorageError(
-                "the device id cannot be kept, so each check would count as a new device",
-                code="no_id",
-                hint="make data_dir writable, or give device_id",
-            )
-        outcome = self._bounded(lambda: self._check(channel))
-        _raise_for(outcome)
-        return outcome
-
-    def _check(self, channel: str) -> Outcome:
-        from capgo_client.net.deadline import Scope
-
-        engine = self._engine
-        return engine.service.check(
-            version_name=engine.running().version,
-            scope=Scope(self._config.response_timeout),
-            now=engine.clock.wall(),
-            channel=channel,
-        )
-
-    def _bounded(self, call: Callable[[], Outcome]) -> Outcome:
-        """Run ``call``; with the app's own transport, which knows no deadline of ours, bound at least the return."""
-        if not self._engine.has_own_transport:
-            return call()
-        answer: list[Outcome] = []
-        thread = threading.Thread(target=lambda: answer.append(call()), name="capgo-check", daemon=True)
-        thread.start()
-        thread.join(self._config.response_timeout)
-        if not answer:
-            raise DeadlineExceeded(f"no answer within {self._config.response_timeout:g} s")
-        return answer[0]
+    # ---- fetching ----
 
     def download(
         self,
@@ -181,33 +135,76 @@ class Manual:
 
     # ---- changing ----
 
-    def set_next(self, bundle_id: str) -> Bundle:
-        """Queue it."""
+    def set_next(self, bundle_id: str, *, at_once: bool = False) -> Bundle:
+        """Queue it; ``at_once``: whatever delay conditions there are."""
         self._require_usable(bundle_id)
-        state = self._change(lambda state: decide.queued(state, bundle_id, by_app=True))
-        from capgo_client.events import Event
-
+        state = self._change(lambda state: decide.queued(state, bundle_id, by_app=True, at_once=at_once))
         bundle = self._opening.bundle(state, bundle_id)
+        self._engine.journal.queued(bundle.version, old=self._engine.running().version)
         self._engine.emitter.emit(Event("set_next", bundle=bundle, version=bundle.version))
         return bundle
 
     def set(self, bundle_id: str) -> Bundle:
-        """Switch to it, or queue it where the app gave no ``reload``."""
+        """Switch to it, or have it open at the next start where the app gave no ``reload``."""
         session = self._engine.session
-        if session is None or not session.can_switch:
-            return self.set_next(bundle_id)
-        self._require_usable(bundle_id)
+        try:
+            if session is None or not session.can_switch:
+                return self.set_next(bundle_id, at_once=True)
+            self._require_usable(bundle_id)
+        except BundleError:
+            install = self._state.install(bundle_id)
+            self._engine.journal.set_failed(bundle_id if install is None else install.version)
+            raise
         return session.switch(bundle_id)
 
-    def reset(self, *, to_last_successful: bool) -> Bundle:
+    def reload(self) -> Bundle:
+        """The queued one now, else what runs once more."""
+        queued, session = self._state.next, self._engine.session
+        if queued:
+            return self.set(queued)
+        running = self._engine.running().bundle_id
+        if session is None or not session.can_switch:
+            return self._opening.bundle(self._state, running)
+        return session.switch(running)
+
+    def reset(self, *, to_last_successful: bool, use_pending_bundle: bool) -> Bundle:
         """Back to a good one."""
+        if use_pending_bundle:
+            queued = self._state.next
+            if not queued:
+                raise BundleError("no bundle is queued", code="bundle_unknown", hint="set_next() queues one")
+            return self.set(queued)
         return self.set(self._state.fallback if to_last_successful else BUILTIN_ID)
+
+    def set_bundle_error(self, bundle_id: str) -> Bundle:
+        """Condemn it."""
+        if not self._config.allow_manual_bundle_error:
+            raise ConfigError(
+                "set_bundle_error() is not permitted",
+                code="disabled_by_config",
+                hint="Updater(allow_manual_bundle_error=True)",
+            )
+        if bundle_id == BUILTIN_ID:
+            raise BundleError("the builtin cannot be condemned: nothing stands behind it", code="bundle_protected")
+        self._install(bundle_id)
+        now = self._engine.clock.wall()
+        state = self._change(lambda state: boot.refused(state, bundle_id, now=now))
+        self._engine.store.unmark_confirmed(bundle_id)
+        return self._opening.bundle(state, bundle_id)
+
+    def set_multi_delay(self, items: Iterable[DelayCondition | Mapping[str, object]]) -> tuple[DelayCondition, ...]:
+        """Keep the conditions that can be understood."""
+        given = conditions(items)
+        for note in given.notes:
+            _log.warning("set_multi_delay: %s", note)
+        self._engine.presence.keep(lambda settings: replace(settings, delays=given.kept))
+        return given.kept
 
     def delete(self, bundle_id: str) -> None:
         """Remove it, unless something needs it."""
         if bundle_id == BUILTIN_ID:
             raise BundleError("the builtin ships with the installer and cannot be deleted", code="bundle_protected")
-        self._install(bundle_id)
+        install = self._install(bundle_id)
         state, session = self._state, self._engine.session
         running = "" if session is None else session.opened.bundle.id
         if bundle_id in (state.current, state.next, state.fallback, running):
@@ -220,10 +217,7 @@ class Manual:
             if not self._engine.store.remove(bundle_id):
                 raise BundleError(f"another process runs from bundle {bundle_id}", code="bundle_in_use")
             self._change(lambda state: retention.forgotten(state, frozenset({bundle_id})))
-
-    def set_custom_id(self, custom_id: str) -> None:
-        """For this process."""
-        self._engine.custom_id = checked_custom_id(custom_id)
+        self._engine.journal.deleted([install.version])
 
     def _change(self, step: Callable[[State], State]) -> State:
         return self._engine.ledger.change(step, patience=PATIENCE)
@@ -250,14 +244,3 @@ def _offer(url: str, version: str, session_key: str, checksum: str, manifest: tu
     if not all(isinstance(text, str) for text in texts) or not 0 < len(version) <= MAX_LENGTH or not is_plain(version):
         raise ConfigError("download: url, version, session_key and checksum are texts, and version is not empty")
     return Update(version=version, url=url, session_key=session_key, checksum=checksum, manifest=manifest)
-
-
-def _raise_for(outcome: Outcome) -> None:
-    """Turn the outcomes that are no answer into errors."""
-    from capgo_client.errors import error_of
-
-    if isinstance(outcome, Limited):
-        raise RateLimited(outcome.message, retry_at=outcome.retry_at, status=outcome.status, code=outcome.code)
-    if isinstance(outcome, (PlanEnded, Failed)):
-        error: CapgoError = error_of(outcome.code, outcome.message, status=outcome.status)
-        raise error

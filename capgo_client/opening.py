@@ -34,13 +34,19 @@ _log = logging.getLogger("capgo_client")
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What this process runs. ``token`` is empty where the launch was not written down: it can prove nothing then."""
+    """What this process runs. ``token`` is empty where the launch was not written down: it can prove nothing then.
+
+    ``before`` is the version that the launch before ran, empty where that is the same one; ``given_up`` one that used
+    up its starts just now.
+    """
 
     bundle: Bundle
     token: str
     why: str
     origin: str
     lease: FileLock | None = None
+    before: str = ""
+    given_up: str = ""
 
     @property
     def counted(self) -> bool:
@@ -111,8 +117,16 @@ class Opening:
         except StorageError:
             hold.release()
             raise
-        bundle = self.bundle(after, choice.bundle_id)
-        return Opened(bundle, token, choice.why, _told(loaded.origin), hold.lease)
+        last, failed = loaded.state.current, choice.state.failed
+        return Opened(
+            self.bundle(after, choice.bundle_id),
+            token,
+            choice.why,
+            _told(loaded.origin),
+            hold.lease,
+            before="" if last == choice.bundle_id else self.bundle(loaded.state, last).version,
+            given_up="" if failed is None or failed == state.failed else failed.version,
+        )
 
     def uncounted(self, why: str) -> Opened:
         """Open the best version that needs no counting, and write nothing."""
@@ -174,6 +188,7 @@ class Opening:
             native_version=self._config.version,
             now=self._clock.wall(),
             reset_when_update=self._config.reset_when_update,
+            keep_channel=self._config.persist_default_channel_on_reinstall,
         )[0]
 
     def _choose(self, state: State, unusable: set[str]) -> boot.Choice:

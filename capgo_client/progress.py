@@ -1,4 +1,4 @@
-"""Bytes into the plugin's progress events: monotonic, at most one for each percent."""
+"""Bytes into the plugin's progress events and statistics: monotonic, at most one event for each percent."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from capgo_client.bundle import Bundle
     from capgo_client.events import Emitter
+    from capgo_client.journal import Journal
 
 __all__ = ["Progress"]
 
@@ -18,8 +19,9 @@ _TRANSFER_END = 90
 class Progress:
     """Called with (bytes so far, bytes in all or None)."""
 
-    def __init__(self, emitter: Emitter, *, version: str) -> None:
+    def __init__(self, emitter: Emitter, journal: Journal, *, version: str) -> None:
         self._emitter = emitter
+        self._journal = journal
         self._version = version
         self._told = -1
 
@@ -31,10 +33,12 @@ class Progress:
     def finished(self, bundle: Bundle) -> None:
         """The bundle is sealed and published."""
         self._tell(100, bundle)
+        self._journal.arrived(self._version)
         self._emitter.emit(Event("download_complete", bundle=bundle, version=self._version, percent=100))
 
     def _tell(self, percent: int, bundle: Bundle | None = None) -> None:
         if percent > self._told:
+            self._journal.percent(percent, self._told, self._version)
             self._told = percent
             # While bytes come in, the install lock is held.
             self._emitter.emit(Event("download", bundle=bundle, version=self._version, percent=percent), locked=True)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from capgo_client.install.ledger import Ledger
     from capgo_client.install.locks import FileLock
     from capgo_client.install.store import Store
+    from capgo_client.journal import Journal
     from capgo_client.life.state import State
     from capgo_client.opening import Opening
     from capgo_client.seams import Clock
@@ -57,10 +58,16 @@ class Session:
         ledger: Ledger,
         opening: Opening,
         emitter: Emitter,
+        journal: Journal,
         clock: Clock,
         reload: Reload | None,
+        settled: Callable[[], None],
     ) -> None:
         self._config = config
+        #: What the start opened, whatever was switched to since.
+        self.first = opened
+        self._journal = journal
+        self._settled = settled
         self._opened = opened
         self._store = store
         self._ledger = ledger
@@ -74,6 +81,7 @@ class Session:
         self._timer: ReadyTimer | None = None
         self._closed = False
         self._is_ready = False
+        self._is_on_trial = False
         #: One on what runs now, and on each that was switched away from, whose modules may linger.
         self._leases: list[tuple[str, FileLock]] = []
         if opened.counted:
@@ -90,11 +98,18 @@ class Session:
         """Whether the app said so of what runs now; a switch begins anew."""
         return self._is_ready
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing has to be proven of what runs now, or whether that is decided."""
+        return self._is_ready or not self._is_on_trial
+
     def begin(self) -> None:
         """The app is about to open: start the ready timer, if this version has yet to prove itself."""
         opened = self._opened
         if not opened.counted or opened.bundle.is_builtin or opened.bundle.status is BundleStatus.SUCCESS:
+            self._is_on_trial = False
             return
+        self._is_on_trial = True
         self._timer = ReadyTimer(self._config.app_ready_timeout, lambda: self._expired(opened), clock=self._clock)
         self._timer.start()
 
@@ -106,17 +121,21 @@ class Session:
             if self._closed or not opened.counted:
                 return
             self._stop_timer()
+        self._journal.ready(opened.bundle.version)
         try:
             self._confirm(opened, patience=_BRIEFLY)
         except StorageError as exc:
             _log.info("ready is written down a little later: %s", exc)
             threading.Thread(target=self._confirm_later, args=(opened,), name="capgo-confirm", daemon=True).start()
+        else:
+            self._settled()
 
     def _confirm_later(self, opened: Opened) -> None:
         try:
             self._confirm(opened, patience=_PATIENTLY)
         except StorageError as exc:
             _log.warning("ready could not be written down, so this version gets another start: %s", exc)
+        self._settled()
 
     def _confirm(self, opened: Opened, *, patience: float) -> None:
         bundle_id = opened.bundle.id
@@ -134,7 +153,6 @@ class Session:
             self._store.mark_confirmed(bundle_id)
             _log.info("%s confirmed itself", install.version)
         self._refresh(opened, after)
-        self._emitter.emit(Event("app_ready", bundle=self._opening.bundle(after, bundle_id)))
 
     def _refresh(self, opened: Opened, state: State) -> None:
         """The public value of what runs follows its status, unless another bundle was switched to meanwhile."""
@@ -150,6 +168,7 @@ class Session:
                 return
             self._stop_timer()
         _log.error("a crash of %s was reported: %s", opened.bundle.version, type(error).__name__)
+        self._journal.crashed(opened.bundle.version, error, ready=self._is_ready or not self._is_on_trial)
         self._judge(
             opened,
             lambda state: boot.crashed(state, opened.bundle.id, token=opened.token, now=self._clock.wall()),
@@ -161,7 +180,10 @@ class Session:
         with self._lock:
             if self._closed or self._opened.token != opened.token:
                 return
-        _log.warning("%s did not say ready in %g s", opened.bundle.version, self._config.app_ready_timeout)
+            self._is_on_trial = False
+        timeout = self._config.app_ready_timeout
+        _log.warning("%s did not say ready in %g s", opened.bundle.version, timeout)
+        self._journal.timed_out(opened.bundle.version, timeout=timeout)
         state = self._judge(
             opened,
             lambda state: boot.timed_out(state, opened.bundle.id, token=opened.token, now=self._clock.wall()),
@@ -172,6 +194,7 @@ class Session:
                 self.switch(state.current)
             except CapgoError as exc:
                 _log.warning("the app could not be reloaded; the good version opens at the next start: %s", exc)
+        self._settled()
 
     def _judge(self, opened: Opened, step: Callable[[State], State], *, message: str) -> State | None:
         """Write a verdict down and tell the app; None when it changed nothing or could not be written."""
@@ -194,6 +217,7 @@ class Session:
         self._refresh(opened, after)
         good = self._opening.bundle(after, after.current)
         _log.warning("%s is rolled back to %s, because %s", opened.bundle.version, good.version, message)
+        self._journal.rolled_back(opened.bundle.version)
         self._emitter.emit(Event("update_failed", bundle=self._opening.bundle(after, bundle_id), message=message))
         return after
 
@@ -228,11 +252,15 @@ class Session:
             raise BundleError("reload itself asked for another switch", code="switch_running", hint="raise instead")
         with self._switching:
             self._switcher = threading.get_ident()
+            before = self._opened.bundle
             try:
                 bundle = self._switch(bundle_id)
             finally:
                 self._switcher = 0
-        self._emitter.emit(Event("set", bundle=bundle, version=bundle.version))
+        if bundle.id != before.id:
+            self._journal.switched(bundle, old=before.version)
+            self._emitter.emit(Event("set", bundle=bundle, version=bundle.version))
+        self._emitter.emit(Event("app_reloaded", bundle=bundle, version=bundle.version))
         return bundle
 
     def _switch(self, bundle_id: str) -> Bundle:

@@ -15,9 +15,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from capgo_client.config import Config
     from capgo_client.install.ledger import Ledger
     from capgo_client.install.seal import Seal
     from capgo_client.install.store import Store
+    from capgo_client.journal import Journal
     from capgo_client.life.state import State
     from capgo_client.seams import Files
 
@@ -31,7 +33,18 @@ _log = logging.getLogger("capgo_client")
 class Upkeep:
     """Knows the disk and the state, decides by ``life``."""
 
-    def __init__(self, *, store: Store, ledger: Ledger, files: Files, should_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        store: Store,
+        ledger: Ledger,
+        files: Files,
+        journal: Journal,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self._config = config
+        self._journal = journal
         self._store = store
         self._ledger = ledger
         self._files = files
@@ -68,10 +81,22 @@ class Upkeep:
             if outage or not self._ledger.load().writable:  # what we cannot know of, a newer library may need
                 self._store.clear_up(should_stop=self._should_stop)
                 return
-            state = self._ledger.change(lambda state: _tidied(state, running_id), patience=PATIENCE)
+            before = self._ledger.load().state
+            state = self._ledger.change(lambda state: self._tidied(state, running_id), patience=PATIENCE)
             self._agree(state)
             known = frozenset(install.id for install in state.installs) | {running_id}
             self._store.sweep(known, should_stop=self._should_stop)
+            here = set(self._store.ids())
+            self._journal.deleted([i.version for i in before.installs if i.id not in known and i.id not in here])
+
+    def _tidied(self, state: State, running_id: str) -> State:
+        expendable = retention.expendable(
+            state,
+            in_use=frozenset({running_id}),
+            delete_failed=self._config.auto_delete_failed,
+            delete_previous=self._config.auto_delete_previous,
+        )
+        return retention.forgotten(state, expendable)
 
     def _agree(self, state: State) -> None:
         """Set right the marks beside the installs, which follow the state and may have been cut off from it."""
@@ -105,7 +130,3 @@ class Upkeep:
             step()
         except (StorageError, Cancelled, OSError) as exc:
             _log.info("left for another time: %s", exc)
-
-
-def _tidied(state: State, running_id: str) -> State:
-    return retention.forgotten(state, retention.expendable(state, in_use=frozenset({running_id})))

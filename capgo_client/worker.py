@@ -40,16 +40,27 @@ class Order:
 
 
 class Worker:
-    """Runs orders one after the other. At most one waits; a second of the same kind is merged into it."""
+    """Runs orders one after the other. At most one waits; a second of the same kind is merged into it.
 
-    def __init__(self, run: Callable[[Order], None], *, clock: Clock, period: Callable[[], float | None]) -> None:
+    ``first`` is called as soon as the thread runs, whatever the delay.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Order], None],
+        *,
+        clock: Clock,
+        period: Callable[[], float | None],
+        first: Callable[[], None] = lambda: None,
+    ) -> None:
         self._run_order = run
+        self._first = first
         self._clock = clock
         self._period = period
         self._state = threading.Condition()
         self._wake = threading.Event()
         self._due: Order | None = None
-        self._running = False
+        self._running: Order | None = None
         self._stopped = False
         #: When to go on by ourselves, on the monotonic clock; None for never.
         self._next_at: float | None = None
@@ -63,13 +74,20 @@ class Worker:
         self.thread.start()
 
     def submit(self, order: Order) -> bool:
-        """Run ``order`` now; False when a check is running or due already (the due one is hurried up)."""
+        """Run ``order`` now; False when a check is running or due already (the due one is hurried up).
+
+        A cycle that is over and only tidies up is not in the way: the order runs after it.
+        """
         with self._state:
-            busy = self._running or (self._due is not None and self._due.check)
+            busy = self._is_under_way(self._running) or self._is_under_way(self._due)
             if not busy and not self._stopped:
                 self._due = order
         self.hurry()
         return not busy
+
+    @staticmethod
+    def _is_under_way(order: Order | None) -> bool:
+        return order is not None and order.check and not order.done.is_set()
 
     def hurry(self) -> None:
         """Start what is due without further delay: the app is open, or somebody waits for it."""
@@ -79,7 +97,7 @@ class Worker:
         """Until nothing runs or is due; False after ``timeout`` seconds of real time."""
         self.hurry()
         with self._state:
-            return self._state.wait_for(lambda: self._stopped or (self._due is None and not self._running), timeout)
+            return self._state.wait_for(lambda: self._stopped or (self._due is None and self._running is None), timeout)
 
     def stop(self) -> None:
         """Take no further order; what runs has to be cancelled by its own means."""
@@ -90,6 +108,10 @@ class Worker:
         self._wake.set()
 
     def _run(self) -> None:
+        try:
+            self._first()
+        except Exception:
+            _log.exception("the worker began with a bug; the app is not touched by it")
         while not self._stopped:
             left = None if self._next_at is None else max(0.0, self._next_at - self._clock.monotonic())
             woken = self._clock.wait(self._wake, left)
@@ -105,7 +127,7 @@ class Worker:
                 return None
             order = self._due or (Order() if periodic else None)
             self._due = None
-            self._running = order is not None
+            self._running = order
             return order
 
     def _do(self, order: Order) -> None:
@@ -117,7 +139,7 @@ class Worker:
             order.checked.set()
             order.done.set()
             with self._state:
-                self._running = False
+                self._running = None
                 period = self._period()
                 self._next_at = None if period is None else self._clock.monotonic() + period
                 self._state.notify_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -53,7 +54,7 @@ def run(command: list[str], cwd: Path, *places: Path) -> subprocess.CompletedPro
 
 def test_no_python_in_the_readme_escapes_these_tests():
     assert (ROOT / "README.md").read_text("utf-8").count("```python") == len(blocks())
-    assert set(blocks()) == {"start.py", "app/main.py", "test_update.py"}
+    assert set(blocks()) == {"start.py", "app/main.py", "asyncio_app.py", "test_update.py"}
 
 
 @pytest.fixture
@@ -103,6 +104,23 @@ def test_the_example_of_a_test_passes(tmp_path):
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 passed" in done.stdout
+
+
+def test_the_asyncio_example_shows_an_update(capgo_service, capgo_updater):
+    capgo_service.publish(make_bundle("1.4.1", {"main.py": "x"}))
+    updater, shown, names = capgo_updater(), [], {}
+    exec(blocks()["asyncio_app.py"], names)
+
+    async def app():
+        watching = asyncio.ensure_future(names["show_updates"](updater, shown.append))
+        await asyncio.sleep(0)  # it listens from here on
+        updater.start()
+        updater.notify_app_ready()
+        await asyncio.wait_for(watching, 20)
+
+    asyncio.run(app())
+    assert shown[0] == "download 1.4.1 90 %"
+    assert shown[-1].startswith("set_next 1.4.1")
 
 
 def test_every_shell_command_on_this_project_is_a_target_of_its_makefile():

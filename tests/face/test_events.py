@@ -17,9 +17,13 @@ def test_the_events_are_the_plugins_in_snake_case():
     # reference/plugin-behaviour.md section 4.2
     assert EVENT_NAMES == (
         "app_ready",
+        "app_reloaded",
+        "breaking_available",
+        "channel_private",
         "download",
         "download_complete",
         "download_failed",
+        "major_available",
         "no_need_update",
         "set",
         "set_next",
@@ -41,9 +45,10 @@ def test_an_update_is_told_from_its_first_byte_to_its_place_in_the_queue(app):
     heard = Heard(updater)
     updater.start()
     assert updater.wait(10)
-    assert heard.wait("set_next").bundle.version == "1.5.0"
+    assert heard.wait("app_ready").status == "1.5.0 opens at the next start"
     names = list(dict.fromkeys(heard.names))
-    assert names == ["download", "download_complete", "update_available", "set_next"]
+    assert names == ["download", "download_complete", "update_available", "set_next", "app_ready"]
+    heard.events.pop()
     percents = [event.percent for event in heard.events if event.name == "download"]
     assert percents == sorted(set(percents))
     assert percents[-1] == 100
@@ -74,11 +79,11 @@ def test_each_answer_is_told_with_its_kind_and_code(app, case, kind, error, name
     heard = Heard(updater)
     updater.start()
     assert updater.wait(10)
-    heard.wait("no_need_update")
+    assert heard.wait("app_ready").bundle == updater.current
     result = heard.wait("update_check_result")
     assert (result.kind, result.error) == (kind, error)
     assert result.bundle == updater.current
-    assert heard.names == names
+    assert heard.names == [*names, "app_ready"]
 
 
 def test_a_download_that_fails_is_told_with_its_code(app):

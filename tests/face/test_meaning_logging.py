@@ -46,12 +46,12 @@ def test_our_loggers_have_no_handler_that_writes(app):
 @pytest.mark.parametrize(
     ("case", "words"),
     [
-        ("no_new_version_available", "nothing: up_to_date"),
-        ("disable_device", "nothing: blocked"),
-        ("on_premise_app", "failed: plan_ended"),
-        ("too_many_requests", "failed: rate_limited"),
-        ("no_channel", "failed: failed"),
-        ("unknown_error", "failed: failed"),
+        ("no_new_version_available", "nothing: this is the newest version"),
+        ("disable_device", "nothing: the channel keeps a version from this device: Cannot update"),
+        ("on_premise_app", "paused: the service does not serve this app at the moment"),
+        ("too_many_requests", "paused: the service asked to be asked less often"),
+        ("no_channel", "failed: the service could not be asked, or its answer not be used: no default channel"),
+        ("unknown_error", "failed: the service could not be asked, or its answer not be used: Unknown error"),
     ],
 )
 def test_each_outcome_is_one_line_at_info(app, caplog, case, words):

@@ -49,7 +49,7 @@ def test_ready_is_idempotent(app):
     heard.wait("app_ready")
     updater.set_next("builtin")
     heard.wait("set_next")  # events keep their order: no second app_ready came before this one
-    assert heard.names == ["app_ready", "set_next"]
+    assert heard.names == ["set", "app_ready", "set_next"]
 
 
 def test_ready_may_be_said_from_any_thread(app):
@@ -145,7 +145,7 @@ def test_a_version_has_all_of_its_time(app, clock):
     heard.wait("app_ready")
     clock.advance(60.0)
     assert updater.fallback.version == "1.5.0"
-    assert heard.names == ["app_ready"]
+    assert heard.names == ["set", "app_ready"]
 
 
 def test_ready_late_but_in_the_same_launch_cancels_the_roll_back(app, clock):
@@ -171,7 +171,8 @@ def test_ready_after_the_app_reloaded_the_good_version_confirms_that_one_only(ap
     heard = Heard(updater)
     clock.wait_for_sleepers(2)
     clock.advance(10.0)
-    assert heard.wait("set").bundle.version == "1.5.0"
+    assert heard.wait("app_reloaded").bundle.version == "1.5.0"
+    assert [event.version for event in heard.events if event.name == "set"] == ["1.6.0", "1.5.0"]
     assert shown == ["1.5.0"]
     assert updater.current.version == "1.5.0"
     updater.notify_app_ready()
@@ -198,7 +199,7 @@ def test_the_ready_timer_pauses_in_the_background(app, clock):
     updater.moved_to_background()
     _wait_until_it_sleeps(clock, [None])
     clock.advance(DAY)
-    assert heard.names == []
+    assert heard.names == ["set"]
     updater.moved_to_foreground()
     _wait_until_it_sleeps(clock, [1.0])
     clock.advance(1.0)

@@ -59,7 +59,7 @@ def test_with_nothing_new_every_mode_opens_the_last_good_version(last_good, mode
     assert updater.wait(10)
     assert queued(updater) is None
     said = [("update_check_result", "up_to_date"), ("no_need_update", "")]
-    assert seen == ([] if mode == "off" else said)
+    assert seen == [*([] if mode == "off" else said), ("app_ready", "")]
     assert checks(last_good) == (0 if mode == "off" else 1)
 
 
@@ -69,8 +69,8 @@ def test_with_nothing_new_every_mode_opens_the_last_good_version(last_good, mode
         ("off", "2.0.0", None, []),
         ("atBackground", "2.0.0", "3.0.0", ["download_complete", "update_available", "set_next"]),
         ("atInstall", "2.0.0", "3.0.0", ["download_complete", "update_available", "set_next"]),
-        ("onLaunch", "3.0.0", None, ["download_complete", "update_available"]),
-        ("always", "3.0.0", None, ["download_complete", "update_available"]),
+        ("onLaunch", "3.0.0", None, ["download_complete", "update_available", "set"]),
+        ("always", "3.0.0", None, ["download_complete", "update_available", "set"]),
         ("onlyDownload", "2.0.0", None, ["download_complete", "update_available"]),
     ],
 )
@@ -80,7 +80,9 @@ def test_an_update_is_opened_queued_or_only_downloaded_as_the_mode_says(last_goo
     assert updater.current.version == opens
     assert updater.wait(10)
     assert queued(updater) == next_version
-    assert seen == [(name, "3.0.0") for name in events]
+    # What was opened just now has yet to say that it is ready: until then the app is not told that it is.
+    ready = [] if opens == "3.0.0" else [("app_ready", "")]
+    assert seen == [(name, "3.0.0") for name in events] + ready
     assert checks(last_good) == (0 if mode == "off" else 1)
     assert [b.version for b in updater.bundles()] == (["2.0.0"] if mode == "off" else ["2.0.0", "3.0.0"])
     assert updater.fallback.version == "2.0.0"
@@ -95,7 +97,9 @@ def test_a_queued_version_opens_in_every_mode(last_good, mode):
     assert updater.wait(10)
     assert queued(updater) is None
     # The direct modes ask before they open, and say what they are about to open: it is not offered once more.
-    assert seen == ([] if mode == "off" else [("update_check_result", "up_to_date"), ("no_need_update", "")])
+    said = [] if mode == "off" else [("update_check_result", "up_to_date"), ("no_need_update", "")]
+    opened = [("set", "3.0.0")]
+    assert seen == (said + opened if mode in {"onLaunch", "always"} else opened + said)
     assert checks(last_good) == (0 if mode == "off" else 1)
     assert len(last_good.service.downloads) == 2
 
@@ -109,9 +113,8 @@ def test_with_the_service_down_every_mode_opens_the_last_good_version_and_delete
     assert updater.current.version == "2.0.0"
     assert updater.wait(10)
     assert queued(updater) is None
-    assert [name for name, _ in seen] == (
-        [] if mode == "off" else ["update_check_result", "download_failed", "no_need_update"]
-    )
+    said = [] if mode == "off" else ["update_check_result", "download_failed", "no_need_update"]
+    assert [name for name, _ in seen] == [*said, "app_ready"]
     assert [b.version for b in updater.bundles()] == ["2.0.0"]
     assert last_good.data.joinpath("installs", updater.current.id, "app", "main.py").read_text() == "print('2.0.0')\n"
 
@@ -137,7 +140,8 @@ def test_off_downloads_without_queueing_when_triggered(last_good):
     assert updater.trigger_update_check() == "queued"
     assert updater.wait(10)
     assert queued(updater) is None
-    assert seen == [("download_complete", "3.0.0"), ("update_available", "3.0.0")]
+    done = [("download_complete", "3.0.0"), ("update_available", "3.0.0")]
+    assert seen == [("app_ready", ""), *done, ("app_ready", "")]
     assert last_good.launch(auto_update="off").current.version == "2.0.0"
 
 
@@ -155,7 +159,7 @@ def test_only_download_says_at_every_launch_that_a_version_waits_for_the_app(las
     updater, seen = watched(last_good, auto_update="onlyDownload")
     assert updater.wait(10)
     assert updater.current.version == "2.0.0"
-    assert seen == [("update_available", "3.0.0")]
+    assert seen == [("update_available", "3.0.0"), ("app_ready", "")]
     assert len(last_good.service.downloads) == 2
     updater.set_next(next(b for b in updater.bundles() if b.version == "3.0.0"))
     assert last_good.launch(auto_update="onlyDownload").current.version == "3.0.0"

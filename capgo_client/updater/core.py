@@ -1,4 +1,4 @@
-"""The face of the library: checks what it is given, hands it on, and decides nothing."""
+"""The Updater itself: its options, how a start begins and how it ends."""
 
 from __future__ import annotations
 
@@ -7,55 +7,39 @@ import logging
 import os
 import threading
 import weakref
-from dataclasses import dataclass
 
-from capgo_client.bundle import Bundle
 from capgo_client.config import CHANNEL_URL, STATS_URL, UPDATE_URL, checked_proxy, configure
 from capgo_client.engine import Engine
-from capgo_client.errors import CapgoError, ClosedError, ConfigError
+from capgo_client.errors import CapgoError, ConfigError
 from capgo_client.seams import Clock, Files
 from capgo_client.service import Wire
+from capgo_client.updater.asking import AskingMethods
+from capgo_client.updater.bundles import BundleMethods
+from capgo_client.updater.choices import ChoiceMethods
 from capgo_client.worker import Order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from types import TracebackType
-    from typing import Literal
 
     import httpx
     from typing_extensions import Self
 
+    from capgo_client.bundle import Bundle
     from capgo_client.config import PublicKeys
-    from capgo_client.events import Callback, Dispatch
-    from capgo_client.explain import Explanation
+    from capgo_client.events import Dispatch
     from capgo_client.life.verdicts import AllowDowngrade
-    from capgo_client.manual import Manual
-    from capgo_client.protocol.outcomes import ManifestEntry, Outcome, Update
-    from capgo_client.session import Reload, Session
+    from capgo_client.protocol.outcomes import Update
+    from capgo_client.session import Reload
 
-__all__ = ["Updater", "Verification", "current_updater"]
+__all__ = ["Updater", "current_updater"]
 
 _log = logging.getLogger("capgo_client")
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """What ``verify()`` found: true in a condition when nothing is wrong; else ``problems`` names each."""
-
-    problems: tuple[str, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.problems
-
-    def __bool__(self) -> bool:
-        return self.ok
-
-
-class Updater:
+class Updater(BundleMethods, AskingMethods, ChoiceMethods):
     """Keeps an app up to date from Capgo's live-update service, and keeps it opening whatever happens.
 
     Every method may be called from any thread; every argument is checked here, so that nothing later raises for it.
@@ -75,12 +59,26 @@ class Updater:
             version that worked here, nor back to the builtin; True: whatever the channel says.
         default_channel: asked for instead of the app's public channel.
         update_url: and ``stats_url``, ``channel_url``: the service's endpoints; an empty text turns one off.
+        version_code: the installer's build number, as the statistics show it.
+        install_source: which shop installed the app, as in ``"google_play"``; up to 64 characters.
+        is_emulator: whether this is no real device; channels can shut emulators out.
+        is_prod: whether this is a production build; channels can shut either kind out.
         response_timeout: seconds for a whole check, name lookup to last byte; at most 3.
         app_ready_timeout: seconds in the foreground within which a new version has to say ``notify_app_ready()``.
         direct_timeout: seconds that ``start()`` may spend from download to seal in a direct mode.
         max_boot_attempts: starts that a new version gets to say so.
         period_check_delay: seconds between checks while the app runs: 0 for none, else at least 600.
         reset_when_update: a new installer drops what was downloaded under the old one.
+        auto_delete_failed: remove the files of a version that was rolled back; it stays condemned either way.
+        auto_delete_previous: remove what is neither open, queued, nor one of the two versions to fall back on.
+        allow_modify_url: permit ``set_update_url()``, ``set_stats_url()`` and ``set_channel_url()``;
+            ``persist_modify_url`` keeps what they set for the next starts.
+        allow_modify_app_id: permit ``set_app_id()``, for this process.
+        persist_custom_id: keep what ``set_custom_id()`` sets.
+        allow_manual_bundle_error: permit ``set_bundle_error()``.
+        allow_set_default_channel: permit ``set_channel()``.
+        persist_default_channel_on_reinstall: False drops the stored channel when a new installer starts, and when the
+            data directory was copied or restored from a backup.
         entry: a file that every bundle must have, as in ``"main.py"``.
         data_dir: where everything is kept; by default this user's data folder of the app.
         device_id: a UUID; by default made once and kept.
@@ -111,6 +109,10 @@ class Updater:
         require_bound: bool = False,
         allow_downgrade: AllowDowngrade = "above_builtin",
         default_channel: str = "",
+        version_code: str = "",
+        install_source: str = "",
+        is_emulator: bool = False,
+        is_prod: bool = True,
         update_url: str = UPDATE_URL,
         stats_url: str = STATS_URL,
         channel_url: str = CHANNEL_URL,
@@ -120,6 +122,15 @@ class Updater:
         max_boot_attempts: int = 3,
         period_check_delay: float = 0.0,
         reset_when_update: bool = True,
+        auto_delete_failed: bool = True,
+        auto_delete_previous: bool = True,
+        allow_modify_url: bool = False,
+        persist_modify_url: bool = False,
+        allow_modify_app_id: bool = False,
+        persist_custom_id: bool = False,
+        allow_manual_bundle_error: bool = False,
+        allow_set_default_channel: bool = True,
+        persist_default_channel_on_reinstall: bool = True,
         entry: str | None = None,
         data_dir: str | os.PathLike[str] | None = None,
         device_id: str | None = None,
@@ -155,10 +166,25 @@ class Updater:
                 "direct_timeout": direct_timeout,
                 "period_check_delay": period_check_delay,
             },
+            texts={
+                "default_channel": default_channel,
+                "version_code": version_code,
+                "install_source": install_source,
+            },
             max_boot_attempts=max_boot_attempts,
-            default_channel=default_channel,
             require_bound=require_bound,
             reset_when_update=reset_when_update,
+            is_emulator=is_emulator,
+            is_prod=is_prod,
+            auto_delete_failed=auto_delete_failed,
+            auto_delete_previous=auto_delete_previous,
+            allow_modify_url=allow_modify_url,
+            persist_modify_url=persist_modify_url,
+            allow_modify_app_id=allow_modify_app_id,
+            persist_custom_id=persist_custom_id,
+            allow_manual_bundle_error=allow_manual_bundle_error,
+            allow_set_default_channel=allow_set_default_channel,
+            persist_default_channel_on_reinstall=persist_default_channel_on_reinstall,
         )
         for name, value in (("reload", reload), ("dispatch", dispatch), ("may_download", may_download)):
             if value is not None and not callable(value):
@@ -211,12 +237,19 @@ class Updater:
             return
         self._engine.session.crashed(exc)
 
+    def report_memory_warning(self) -> None:
+        """The system asked the app for memory (Kivy's ``on_memorywarning``): a statistic, and nothing else."""
+        if self._is_inert or self._closed or self._engine.session is None:
+            return
+        self._engine.journal.short_of_memory(self._engine.session.opened.bundle.version)
+
     def moved_to_background(self) -> None:
         """The app is no longer seen: the ready timer pauses; a queued version is applied where ``reload`` was given."""
         self._require_open()
         if self._is_inert or self._engine.session is None:
             return
         self._session.paused()
+        self._engine.moved(to_foreground=False)
         if self._engine.config.queues:
             self._engine.apply_queued()
 
@@ -226,136 +259,9 @@ class Updater:
         if self._is_inert or self._engine.session is None:
             return
         self._session.resumed()
-        if self._engine.config.checks:
+        self._engine.moved(to_foreground=True)
+        if self._engine.checks:
             self._engine.submit(Order())
-
-    # ---- what there is ----
-
-    @property
-    def current(self) -> Bundle:
-        """What this process opened. Raises CapgoError ``not_started`` before ``start()``."""
-        return self._session.opened.bundle
-
-    @property
-    def next_bundle(self) -> Bundle | None:
-        """What is queued for the next start; None when nothing is."""
-        return self._manual.next_bundle()
-
-    @property
-    def fallback(self) -> Bundle:
-        """The last version that said "ready"; the builtin before any did."""
-        return self._manual.fallback()
-
-    @property
-    def builtin(self) -> Bundle:
-        """The version that ships inside the installer."""
-        return self._engine.opening.builtin()
-
-    @property
-    def device_id(self) -> str:
-        """This device's id as the service knows it: a UUID, made once and kept."""
-        return self._engine.device.value
-
-    def bundles(self) -> tuple[Bundle, ...]:
-        """Every downloaded version that is on disk, oldest first. The builtin is not among them."""
-        self._require_open()
-        return self._manual.bundles()
-
-    def failed_update(self) -> Bundle | None:
-        """The version that was last rolled back. It is told to one process only, as often as that one asks."""
-        self._require_open()
-        return self._manual.failed_update()
-
-    def explain(self) -> Explanation:
-        """What was decided, why, from which record or reply, and what would change it; ``str()`` gives sentences."""
-        return self._manual.explain()
-
-    def verify(self, bundle: Bundle | str, *, full: bool = True) -> Verification:
-        """Look a bundle over: at a glance, or with ``full`` every file of it. Raises BundleError for unknown ones."""
-        self._require_open()
-        return Verification(self._manual.verify(_id(bundle), full=full))
-
-    # ---- doing by hand what the modes do by themselves ----
-
-    def get_latest(self, channel: str = "") -> Outcome:
-        """Ask the service now: an Update, UpToDate, Blocked or Builtin outcome. Blocks for ``response_timeout``.
-
-        Raises:
-            RateLimited: it asked to wait; also when an earlier answer did, and then nothing is sent.
-            ServiceError: it answered with an error; ``on_premise_app`` for "plan ended" and its look-alikes.
-            TransferError: no answer (time-out, no network).
-            ReplyError: what answered is not the service.
-        """
-        self._require_open()
-        return self._manual.get_latest(channel)
-
-    def download(
-        self,
-        url: str | Update,
-        version: str = "",
-        *,
-        session_key: str = "",
-        checksum: str = "",
-        manifest: Iterable[ManifestEntry] = (),
-        timeout: float = 600.0,
-    ) -> Bundle:
-        """Fetch, verify and install a version, without queueing it. Blocks for at most ``timeout`` seconds.
-
-        Takes an Update as ``get_latest()`` gives it, or its parts. What is on disk already is returned as it is.
-
-        Raises:
-            UpdateRefused: it failed on this device before, or goes back too far.
-            TransferError, IntegrityError, StorageError: see ``errors``.
-        """
-        self._require_open()
-        return self._manual.download(
-            url, version, session_key=session_key, checksum=checksum, manifest=tuple(manifest), timeout=timeout
-        )
-
-    def set_next(self, bundle: Bundle | str) -> Bundle:
-        """Queue a bundle (or ``"builtin"``) for the next start. Raises BundleError, StorageError."""
-        self._require_open()
-        return self._manual.set_next(_id(bundle))
-
-    def set(self, bundle: Bundle | str) -> Bundle:
-        """Change over to a bundle: now where ``reload`` was given, else at the next start.
-
-        Raises:
-            BundleError: unknown, damaged, condemned, or ``reload`` raised (everything is as before then).
-            StorageError: it cannot be written down.
-        """
-        self._require_open()
-        return self._manual.set(_id(bundle))
-
-    def reset(self, *, to_last_successful: bool = False) -> Bundle:
-        """Go back to the builtin, or to the last version that said "ready"; now or at the next start, as ``set``."""
-        self._require_open()
-        return self._manual.reset(to_last_successful=to_last_successful)
-
-    def delete(self, bundle: Bundle | str) -> None:
-        """Remove a bundle from disk. Raises BundleError for the builtin, and for what is open, queued or needed."""
-        self._require_open()
-        self._manual.delete(_id(bundle))
-
-    def trigger_update_check(self) -> Literal["queued", "already_running", "unavailable"]:
-        """Run a cycle now, in the background; in mode "off" it downloads without queueing."""
-        self._require_open()
-        if self._is_inert:
-            return "unavailable"
-        return self._engine.submit(Order(by_app=True))
-
-    def set_custom_id(self, custom_id: str) -> None:
-        """The publisher's own name for this device, for this process; an empty text clears it. Raises ConfigError."""
-        self._require_open()
-        self._manual.set_custom_id(custom_id)
-
-    def on(self, event: str, callback: Callback) -> Callable[[], None]:
-        """Call ``callback`` with each Event of that name; returns what ends it. Raises ConfigError."""
-        self._require_open()
-        try:
-            return self._engine.emitter.subscribe(event, callback)
-        except ValueError as exc:
-            raise ConfigError(f"on: {exc}") from exc
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until no cycle runs or is due, starting one that is only delayed; False after ``timeout`` seconds."""
@@ -382,32 +288,6 @@ class Updater:
         if isinstance(exc, Exception) and session is not None and not session.is_ready:
             self.report_crash(exc)
         self.close()
-
-    @property
-    def _is_inert(self) -> bool:
-        """Whether this is a forked child's copy: its threads do not exist, and its locks are the parent's."""
-        return os.getpid() != self._pid
-
-    @property
-    def _session(self) -> Session:
-        session = self._engine.session
-        if session is None:
-            raise CapgoError("no bundle is open yet", code="not_started", hint="call start() first")
-        return session
-
-    @property
-    def _manual(self) -> Manual:
-        from capgo_client.manual import Manual
-
-        return Manual(self._engine)
-
-    def _require_open(self) -> None:
-        if self._closed:
-            raise ClosedError("this Updater is closed")
-
-
-def _id(bundle: Bundle | str) -> str:
-    return bundle.id if isinstance(bundle, Bundle) else bundle
 
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
