@@ -2,15 +2,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INTEROP := .interop
 # Two workers suit the smallest machine that the suite promises to be quick on.
 WORKERS ?= 2
 
-.PHONY: help demo test crash lint types format clean
+.PHONY: help demo test crash interop timing lint types format clean
 
 help:
 	@echo "make demo    the whole story in one minute, against a service on loopback"
 	@echo "make test    the test suite (under three minutes on two cores)"
 	@echo "make crash   killed at every file-system call (about a minute)"
+	@echo "make timing  the time limits without any grace (alone on the machine)"
+	@echo "make interop against Capgo's own command line (node 20 or newer, npm; half a minute)"
 	@echo "make lint    ruff; make types: mypy --strict; make format: ruff format"
 
 # One stamp for each set of dependencies; it is older than pyproject.toml when they may have changed.
@@ -33,6 +36,21 @@ test: $(VENV)/.dev
 crash: $(VENV)/.dev
 	CRASH_STEP=1 $(BIN)/python -m pytest -n $(WORKERS) tests/crash
 
+# The time limits to a tenth of a second flat, with the machine to itself; `make test` forgives what a busy one does.
+timing: $(VENV)/.dev
+	FLAT_MARGIN=1 $(BIN)/python -m pytest -p no:randomly tests/net tests/face/test_three_seconds.py
+
+# The package-lock.json pins every package by its hash; nothing of them runs at installation. Not `npm ci`: it wants
+# two optional packages for macOS in the lock that the registry does not have.
+$(INTEROP)/.installed: tests/interop/package.json tests/interop/package-lock.json
+	mkdir -p $(INTEROP)
+	cp tests/interop/package.json tests/interop/package-lock.json $(INTEROP)
+	cd $(INTEROP) && npm install --no-save --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+interop: $(VENV)/.dev $(INTEROP)/.installed
+	CAPGO_INTEROP=required $(BIN)/python -m pytest -n $(WORKERS) tests/interop
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,4 +63,4 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(INTEROP) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
