@@ -330,7 +330,7 @@ class Engine:
             # Only a condition asks how long the app was away.
             return after if to_foreground or not after.delays else replace(after, background_at=now)
 
-        if not self.presence.settings.delays:
+        if not self.presence.refreshed().delays:
             return
         try:
             self.presence.keep(step, patience=LOCK_PATIENCE)

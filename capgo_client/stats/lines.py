@@ -1,8 +1,8 @@
 """The queue's file as text: one event a line, each guarded by itself, so that damage costs what it hit and no more.
 
 A line is ``<crc> <id> <tries> <json>``, with the CRC-32 over all that follows it. Every line begins with a line
-break, so that the torn end of an earlier one never grows together with it. A line whose id is ``dropped`` carries the
-number of events that were given up so far.
+break, so that the torn end of an earlier one never grows together with it. A line whose id begins with ``dropped``
+carries a number of events that were given up; all such lines together make the sum.
 """
 
 from __future__ import annotations
@@ -45,29 +45,30 @@ class Content:
     damaged: int = 0
 
 
-def encode(entries: Iterable[Entry], *, dropped: int = 0) -> bytes:
-    """The lines for these events."""
+def encode(entries: Iterable[Entry], *, dropped: int = 0, by: bytes = b"") -> bytes:
+    """The lines for these events, and behind them for those given up; ``by`` tells one such count from others."""
     lines = [_line(entry) for entry in entries]
     if dropped:
-        lines.insert(0, _line(Entry(_COUNT_ID, b"%d" % dropped)))
+        lines.append(_line(Entry(_COUNT_ID + by, b"%d" % dropped)))
     return b"".join(lines)
 
 
 def parse(data: bytes) -> Content:
     """Every line that is whole, each id once; never raises."""
     found: dict[bytes, Entry] = {}
-    dropped = damaged = 0
+    counts: dict[bytes, int] = {}
+    damaged = 0
     for line in data.split(b"\n"):
         if not line:
             continue
         entry = _entry(line)
         if entry is None:
             damaged += 1
-        elif entry.id == _COUNT_ID:
-            dropped = max(dropped, int(entry.text))
+        elif entry.id.startswith(_COUNT_ID):
+            counts[entry.id] = max(counts.get(entry.id, 0), int(entry.text))
         else:
             found.setdefault(entry.id, entry)
-    return Content(tuple(found.values()), dropped, damaged)
+    return Content(tuple(found.values()), sum(counts.values()), damaged)
 
 
 def _line(entry: Entry) -> bytes:
@@ -84,7 +85,7 @@ def _entry(line: bytes) -> Entry | None:
     if len(parts) != _FIELDS or not parts[1].isdigit() or len(parts[1]) > _CRC_LENGTH:
         return None
     event_id, tries, text = parts
-    is_sound = _is_count(text) if event_id == _COUNT_ID else _is_object(text)
+    is_sound = _is_count(text) if event_id.startswith(_COUNT_ID) else _is_object(text)
     return Entry(event_id, text, int(tries)) if is_sound else None
 
 

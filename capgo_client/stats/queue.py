@@ -91,9 +91,10 @@ class Queue:
     def _write_pending(self) -> None:
         try:
             with self._exclusive(patience=_APPEND_PATIENCE):
-                size = self._append_bytes(encode(self._pending))
+                size = self._append_bytes(encode(self._pending, dropped=self._lost, by=self._pending[-1].id))
                 self._appended += len(self._pending)
                 self._pending.clear()
+                self._lost = 0
                 if size > _SLACK * self._max_bytes or self._appended > self._limit:
                     self._rewrite()
         except OSError as exc:

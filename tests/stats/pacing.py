@@ -72,7 +72,7 @@ def next_pause(clock):
             lambda: any(end is not None and end > clock._monotonic for end in clock._deadlines), 5
         ):
             raise TimeoutError(f"no pause within 5 s: {clock._deadlines}")
-        return round(next(end - clock._monotonic for end in clock._deadlines if end is not None), 6)
+        return round(next(end - clock._monotonic for end in clock._deadlines if end is not None), 4)
 
 
 def until_idle(clock):
@@ -85,7 +85,7 @@ def until_idle(clock):
 def pass_pause(clock):
     """Let the thread's next pause go by; return how long it was."""
     pause = next_pause(clock)
-    clock.advance(pause + 0.000_001)  # it is rounded
+    clock.advance(pause + 0.000_1)  # it is rounded
     return pause
 
 

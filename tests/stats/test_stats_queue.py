@@ -294,6 +294,19 @@ def test_what_waits_in_memory_is_bounded_and_counted(folder):
     assert held(queue) == [17, 18, 19]
 
 
+def test_what_was_given_up_in_memory_is_counted_on_disk_with_the_next_event(folder):
+    files = FaultyFiles()
+    queue = queue_in(folder, files, limit=5)
+    files.fail(1, errno.ENOSPC, kinds=["write"], times=None)
+    fill(queue, *range(8))
+    files.heal()
+    fill(queue, 8)
+    again = queue_in(folder, limit=5)
+    assert (held(again), again.dropped) == ([4, 5, 6, 7, 8], 4)
+    again.settle(done={entry.id for entry in again.head(5)})
+    assert queue_in(folder).dropped == 4
+
+
 class ShortWrites(Files):
     """A disk that takes ten bytes more, then is full."""
 
