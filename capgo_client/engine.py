@@ -230,6 +230,8 @@ class Engine:
 
     def note_launch(self) -> None:
         """The statistics of this start; the worker's first act, for a start itself writes nothing that can wait."""
+        if self.may_write and not self.presence.endpoints.stats:
+            self.stats.clear()  # the app turned them off: what waited goes too
         self.journal.launched(self.running().version)
         self._note_opened()
 

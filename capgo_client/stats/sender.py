@@ -98,9 +98,9 @@ class Sender:
         if not self._begun or self._stopped or not self._enabled():
             return
         with self._lock:
+            self._wake.set()
             if self.thread is None:
                 self.thread = _started(self._run)
-        self._wake.set()
 
     def stop(self) -> None:
         """Send no further batch."""
@@ -119,6 +119,16 @@ class Sender:
             elif self._clock.monotonic() >= due:
                 pause = self._send_safely()
                 self._due = None if pause is None else self._clock.monotonic() + pause
+                if pause is None and self._may_rest():
+                    return
+
+    def _may_rest(self) -> bool:
+        """Nothing waits: the thread ends, and whoever brings news starts another. An idle app has none of ours."""
+        with self._lock:
+            if self._wake.is_set():
+                return False
+            self.thread = None
+            return True
 
     def _send_safely(self) -> float | None:
         try:

@@ -332,6 +332,13 @@ def test_an_empty_address_turns_statistics_off(app):
     assert not (app.data / "stats" / "events").exists()
 
 
+def test_turning_statistics_off_forgets_what_waited(app):
+    ready(app.launch(update_url=""))
+    assert actions(app) != []
+    ready(app.launch(update_url="", stats_url=""))
+    assert actions(app) == []
+
+
 def test_a_second_process_tells_nothing(app):
     ready(app.launch(update_url=""))
     before = actions(app)
@@ -368,6 +375,14 @@ def test_what_happened_offline_arrives_later_in_order(app):
     told = [(event["action"], event["version_name"]) for event in app.service.events]
     assert told[: len(offline)] == offline
     assert len(told) > len(offline)
+    assert app.service.refused == []
+    thread = updater._engine.stats.thread
+    if thread is not None:
+        thread.join(5.0)  # nothing waits any more: it ends by itself
+        assert not thread.is_alive()
+    updater.moved_to_background()  # and news start another
+    app.service.wait_for_requests(2, on="stats")
+    assert app.service.events[-1]["action"] == "app_moved_to_background"
 
 
 @pytest.mark.sends

@@ -446,18 +446,16 @@ def test_a_list_under_a_bad_status_is_a_bad_status():
     assert (caught.value.code, caught.value.status) == ("response_error", 500)
 
 
+KEYS = st.sampled_from(["id", "name", "public", "allow_self_set", "channel", "status", "error", "unset", "allowSet"])
+
+
+def nested(inner):
+    return st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                ["id", "name", "public", "allow_self_set", "channel", "status", "error", "unset", "allowSet"]
-            ),
-            inner,
-            max_size=4,
-        )
-    ),
+    nested,
     max_leaves=8,
 )
 

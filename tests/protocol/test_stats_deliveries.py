@@ -129,6 +129,7 @@ LATER = [
     (200, {"status": "ok", "results": [OK | {"index": False}, OK | {"index": True}]}, "parse_error"),
     (200, {"status": "ok", "results": [None, {"status": "ok", "index": 1}]}, "parse_error"),
     (200, {"status": "ok", "results": ["ok", "ok"]}, "parse_error"),
+    (200, {"status": "ok", "results": [*results(OK, OK)["results"], 7]}, "parse_error"),
 ]  # fmt: skip
 
 
@@ -165,13 +166,15 @@ def test_the_time_that_the_service_names_is_kept_within_a_day(status, headers, b
     assert read(status, body, headers=headers).retry_at == retry_at
 
 
+keys = st.sampled_from(["status", "results", "error", "index", "message", "x"])
+
+
+def nested(inner):
+    return st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=5)
+
+
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(["status", "results", "error", "index", "message", "x"]), inner, max_size=5)
-    ),
-    max_leaves=12,
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8), nested, max_leaves=12
 )
 words = st.sampled_from(["ok", "error", "version_not_found", "on_premise_app"])
 replies = st.one_of(
