@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from dataclasses import replace
 
 import pytest
 from hearing import Heard
 
 from capgo_client import BundleStatus, ConfigError, Event
 from capgo_client.events import EVENT_NAMES, Emitter
+from capgo_client.testing import make_bundle
 
 
 def test_the_events_are_the_plugins_in_snake_case():
@@ -291,3 +293,19 @@ def test_an_emitter_without_callbacks_for_an_event_costs_nothing():
     for name in EVENT_NAMES:
         emitter.emit(Event(name))
     assert emitter.thread is None
+
+
+def test_the_progress_never_goes_back_when_the_archive_takes_over_from_the_files(app):
+    files = {"main.py": b"x" * 50_000, "more.py": b"y" * 50_000}
+    bundle = make_bundle("1.5.0", files, manifest=True, brotli=False)
+    wrong = replace(bundle.manifest[1], data=b"z" * 50_000)
+    app.service.publish(replace(bundle, manifest=(bundle.manifest[0], wrong)))
+    updater = app.updater()
+    heard = Heard(updater)
+    updater.start()
+    assert updater.wait(10)
+    heard.wait("set_next")
+    percents = [event.percent for event in heard.events if event.name == "download"]
+    assert percents == sorted(set(percents))
+    assert percents[-1] == 100
+    assert len(app.service.downloads) >= 3

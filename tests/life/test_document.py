@@ -286,7 +286,9 @@ def test_any_json_in_any_key_is_either_read_and_written_back_or_refused(
     except DocumentError:
         return
     written = to_document(state)
-    assert written == document or place == ((), "schedule")  # whose fields all have defaults
+    if type(value) is int and written != document:
+        document = changed(*place, float(value))  # a time of more digits than a float has
+    assert written == document or place in (((), "schedule"), ((), "settings"))  # whose fields all have defaults
     assert from_document(json.loads(json.dumps(written, allow_nan=False))) == state
 
 
