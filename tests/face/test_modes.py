@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import BUILTIN_VERSION
+from one_app import BUILTIN_VERSION
 
 from capgo_client import ConfigError
 from capgo_client.testing import FakeClock

@@ -8,7 +8,7 @@ import time
 from email.utils import formatdate
 
 import pytest
-from conftest import BUILTIN_VERSION
+from one_app import BUILTIN_VERSION
 
 from capgo_client import RateLimited, ServiceError
 from capgo_client.seams import Clock

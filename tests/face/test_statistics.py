@@ -128,7 +128,8 @@ def test_a_download_that_is_damaged_says_so_and_that_it_failed(app):
 
 
 def test_a_download_that_is_not_there_only_failed(app):
-    app.publish("1.5.0", url=f"{app.service.url}/nowhere.zip")
+    app.publish("1.5.0")
+    app.service.set_fault("http-404", on="download")
     ready(app.launch())
     assert since(app, LAUNCH) == [("download_zip_start", "1.5.0"), ("download_fail", "1.4.0")]
 
