@@ -6,8 +6,15 @@ import logging
 import threading
 from dataclasses import dataclass, replace
 
-from capgo_client.config import checked_channel
-from capgo_client.errors import CapgoError, ChannelRefused, ConfigError, DeadlineExceeded, RateLimited, StorageError
+from capgo_client.config import checked_channel, checked_manifest
+from capgo_client.errors import (
+    CapgoError,
+    ChannelRefused,
+    ConfigError,
+    DeadlineExceeded,
+    RateLimited,
+    StorageError,
+)
 from capgo_client.events import Event
 from capgo_client.protocol.channels import ChannelStatus
 from capgo_client.protocol.outcomes import Failed, Limited, ManifestEntry, Outcome, PlanEnded, Update
@@ -15,7 +22,7 @@ from capgo_client.worker import Order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from typing import TypeVar
 
     from capgo_client.engine import Engine
@@ -143,7 +150,7 @@ class Asking:
 
     # ---- what a delta update would take ----
 
-    def missing(self, manifest: Iterable[ManifestEntry], *, session_key: str) -> MissingFiles:
+    def missing(self, manifest: Iterable[ManifestEntry | Mapping[str, object]], *, session_key: str) -> MissingFiles:
         """Look at the disk; nobody is asked."""
         from capgo_client.arrival import Arrival
 
@@ -151,12 +158,12 @@ class Asking:
         arrival = Arrival(
             self._config, store=engine.store, service=engine.service, files=engine.files, clock=engine.clock
         )
-        missing, total = arrival.missing(_entries(manifest), session_key=session_key)
+        missing, total = arrival.missing(checked_manifest(manifest), session_key=session_key)
         return MissingFiles(missing, total)
 
-    def download_size(self, manifest: Iterable[ManifestEntry], *, version: str) -> DownloadSize:
+    def download_size(self, manifest: Iterable[ManifestEntry | Mapping[str, object]], *, version: str) -> DownloadSize:
         """Ask how large the files are; what cannot be told stands in the answer."""
-        entries = _entries(manifest)
+        entries = checked_manifest(manifest)
         return self._bounded(
             lambda scope: self._engine.service.download_size(
                 entries, version=version, version_name=self._engine.running().version, scope=scope
@@ -201,13 +208,6 @@ class Asking:
         if not answer:
             raise DeadlineExceeded(f"no answer within {self._config.response_timeout:g} s")
         return answer[0]
-
-
-def _entries(manifest: Iterable[ManifestEntry]) -> tuple[ManifestEntry, ...]:
-    entries = tuple(manifest)
-    if all(isinstance(entry, ManifestEntry) for entry in entries):
-        return entries
-    raise ConfigError("manifest: not entries", hint="allowed: ManifestEntry values, as an Update has them")
 
 
 def _raise_for(outcome: Outcome) -> None:

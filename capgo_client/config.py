@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from capgo_client.life.verdicts import AllowDowngrade
+    from capgo_client.protocol.outcomes import ManifestEntry
     from capgo_client.verify.pem import PublicKeyText
 
     PublicKeys = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -35,6 +36,7 @@ __all__ = [
     "checked_app_id",
     "checked_channel",
     "checked_custom_id",
+    "checked_manifest",
     "checked_proxy",
     "checked_url",
     "configure",
@@ -348,6 +350,21 @@ def checked_channel(value: object) -> str:
     if isinstance(value, str) and 0 < len(value) <= _MAX_CHANNEL and is_plain(value):
         return value
     raise ConfigError("channel: not possible", code="missing_parameter", hint="allowed: the name of a channel")
+
+
+def checked_manifest(manifest: object) -> tuple[ManifestEntry, ...]:
+    """The entries of a delta update that the app gave: values of ours, or mappings. Raises ConfigError."""
+    from capgo_client.errors import ReplyError
+    from capgo_client.protocol.updates import entries_of
+
+    try:
+        return entries_of(manifest)  # type: ignore[arg-type]  # what is no list of entries ends in the errors below
+    except (ReplyError, TypeError) as exc:
+        raise ConfigError(
+            "manifest: not a list of entries",
+            hint="allowed: ManifestEntry values as an Update has them, or mappings with file_name, file_hash and"
+            " download_url",
+        ) from exc
 
 
 def _check_start_file(builtin: Path | None) -> None:

@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 
 from capgo_client.bundle import BUILTIN_ID
+from capgo_client.config import checked_manifest
 from capgo_client.errors import BundleError, ConfigError, UpdateRefused
 from capgo_client.events import Event
 from capgo_client.explain import explained
@@ -13,7 +14,7 @@ from capgo_client.install.audit import audit
 from capgo_client.install.locks import install_lock
 from capgo_client.life import boot, decide, retention
 from capgo_client.life.delays import DelayCondition, conditions
-from capgo_client.protocol.outcomes import Update
+from capgo_client.protocol.outcomes import NO_ZIP_URL, Update
 from capgo_client.protocol.text import is_plain
 from capgo_client.protocol.versions import MAX_LENGTH
 
@@ -110,11 +111,13 @@ class Manual:
         *,
         session_key: str,
         checksum: str,
-        manifest: tuple[ManifestEntry, ...],
+        manifest: Iterable[ManifestEntry | Mapping[str, object]],
         timeout: float,
     ) -> Bundle:
         """Bring one version."""
-        update = url if isinstance(url, Update) else _offer(url, version, session_key, checksum, manifest)
+        update = (
+            url if isinstance(url, Update) else _offer(url, version, session_key, checksum, checked_manifest(manifest))
+        )
         engine = self._engine
         decision = decide.on_update(
             self._state,
@@ -243,4 +246,5 @@ def _offer(url: str, version: str, session_key: str, checksum: str, manifest: tu
     texts: tuple[object, ...] = (url, version, session_key, checksum)
     if not all(isinstance(text, str) for text in texts) or not 0 < len(version) <= MAX_LENGTH or not is_plain(version):
         raise ConfigError("download: url, version, session_key and checksum are texts, and version is not empty")
-    return Update(version=version, url=url, session_key=session_key, checksum=checksum, manifest=manifest)
+    archive = "" if url == NO_ZIP_URL else url
+    return Update(version=version, url=archive, session_key=session_key, checksum=checksum, manifest=manifest)

@@ -26,11 +26,11 @@ from capgo_client.protocol.retry_after import limit_ends, retry_after
 
 TYPE_CHECKING = False  # spelled out: importing typing costs the launch path several milliseconds
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from capgo_client.protocol.replies import Reply
 
-__all__ = ["MAX_MESSAGE", "MAX_VERSION", "classify_update"]
+__all__ = ["MAX_MESSAGE", "MAX_VERSION", "classify_update", "entries_of"]
 
 #: The longest version name accepted, in characters (the longest text that semver libraries read).
 MAX_VERSION = 256
@@ -126,7 +126,7 @@ def _offer(status: int, reply: Reply) -> Outcome:
     if version == BUILTIN_ID:
         return Builtin(BUILTIN_ID, _message(reply), status)
     url = web_url(reply, "url")
-    manifest = tuple(_entry(item) for item in items(reply, "manifest"))
+    manifest = entries_of(items(reply, "manifest"))
     if url == NO_ZIP_URL:
         url = ""
     if not url and not manifest:
@@ -144,7 +144,20 @@ def _offer(status: int, reply: Reply) -> Outcome:
     )
 
 
-def _entry(item: Reply) -> ManifestEntry:
+def entries_of(manifest: Iterable[ManifestEntry | Reply]) -> tuple[ManifestEntry, ...]:
+    """The entries of a manifest, from values of ours or from objects with the service's keys.
+
+    Raises:
+        ReplyError: one of them lacks something, or is no entry.
+    """
+    return tuple(_entry(item) for item in manifest)
+
+
+def _entry(item: ManifestEntry | Reply) -> ManifestEntry:
+    if isinstance(item, ManifestEntry):
+        return item
+    if not isinstance(item, dict):
+        raise ReplyError("an entry of the manifest is not an object")
     entry = ManifestEntry(
         file_name=field(item, "file_name", limit=_MAX_NAME),
         file_hash=field(item, "file_hash", limit=_MAX_DIGEST),

@@ -7,7 +7,7 @@ from capgo_client.worker import Order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Literal
 
     from capgo_client.asking import MissingFiles
@@ -36,7 +36,9 @@ class AskingMethods(Plumbing):
         self._require_open()
         return self._asking.get_latest(channel, include_bundle_size=include_bundle_size)
 
-    def get_missing_bundle_files(self, manifest: Iterable[ManifestEntry], *, session_key: str = "") -> MissingFiles:
+    def get_missing_bundle_files(
+        self, manifest: Iterable[ManifestEntry | Mapping[str, object]], *, session_key: str = ""
+    ) -> MissingFiles:
         """What of a delta update is not on this device yet; nothing is asked and nothing downloaded.
 
         Raises:
@@ -45,7 +47,9 @@ class AskingMethods(Plumbing):
         self._require_open()
         return self._asking.missing(manifest, session_key=session_key)
 
-    def get_bundle_download_size(self, manifest: Iterable[ManifestEntry], *, version: str = "") -> DownloadSize:
+    def get_bundle_download_size(
+        self, manifest: Iterable[ManifestEntry | Mapping[str, object]], *, version: str = ""
+    ) -> DownloadSize:
         """Ask the service how large these files are; what it cannot tell stands in the answer, file by file.
 
         Blocks for ``response_timeout``. Raises ConfigError where ``update_url`` is empty.

@@ -82,7 +82,7 @@ class BundleMethods(Plumbing):
         *,
         session_key: str = "",
         checksum: str = "",
-        manifest: Iterable[ManifestEntry] = (),
+        manifest: Iterable[ManifestEntry | Mapping[str, object]] = (),
         timeout: float = 600.0,
     ) -> Bundle:
         """Fetch, verify and install a version, without queueing it. Blocks for at most ``timeout`` seconds.
@@ -95,7 +95,7 @@ class BundleMethods(Plumbing):
         """
         self._require_open()
         return self._manual.download(
-            url, version, session_key=session_key, checksum=checksum, manifest=tuple(manifest), timeout=timeout
+            url, version, session_key=session_key, checksum=checksum, manifest=manifest, timeout=timeout
         )
 
     def set_next(self, bundle: Bundle | str) -> Bundle:

@@ -102,10 +102,37 @@ def test_a_manifest_that_proves_nothing_is_an_error_of_ours(delta):
     assert caught.value.code == "manifest_path_fail"
 
 
-@pytest.mark.parametrize("ask", ["get_missing_bundle_files", "get_bundle_download_size"])
-def test_what_is_no_manifest_is_a_config_error(delta, ask):
+ASKS = {
+    "get_missing_bundle_files": lambda u, manifest: u.get_missing_bundle_files(manifest),
+    "get_bundle_download_size": lambda u, manifest: u.get_bundle_download_size(manifest),
+    "download": lambda u, manifest: u.download("https://404.capgo.app/no.zip", "1.6.0", manifest=manifest),
+}
+ENTRY = {"file_name": "x", "file_hash": "ab" * 32, "download_url": "http://127.0.0.1:1/x"}
+
+
+@pytest.mark.parametrize("ask", ASKS)
+@pytest.mark.parametrize(
+    "wrong",
+    [[{"file_name": "x"}], ["x"], [None], 7, [{**ENTRY, "file_name": 7}], [{**ENTRY, "download_url": "x"}]],
+    ids=repr,
+)
+def test_what_is_no_manifest_is_a_config_error(delta, ask, wrong):
     with pytest.raises(ConfigError):
-        getattr(delta.launch(auto_update="off"), ask)([{"file_name": "x"}])
+        ASKS[ask](delta.launch(auto_update="off"), wrong)
+
+
+def test_a_manifest_may_come_as_plain_mappings(delta):
+    updater = delta.launch(auto_update="off")
+    offer = updater.get_latest()
+    plain = [
+        {"file_name": entry.file_name, "file_hash": entry.file_hash, "download_url": entry.download_url}
+        for entry in offer.manifest
+    ]
+    assert updater.get_missing_bundle_files(plain) == updater.get_missing_bundle_files(offer.manifest)
+    assert updater.get_bundle_download_size(plain).known_files == 4
+    # Only the files, as after an upload without an archive.
+    bundle = updater.download("https://404.capgo.app/no.zip", "1.6.0", checksum=offer.checksum, manifest=plain)
+    assert (bundle.path / "changed.py").read_bytes() == NEW["changed.py"]
 
 
 def test_a_damaged_file_counts_as_missing(delta):
