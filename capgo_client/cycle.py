@@ -208,11 +208,10 @@ class Cycle:
         """What the service queued here earlier, and no longer wants, is not opened; what the app queued is."""
 
         def step(state: State) -> State:
-            queued = state.install(state.next)
-            if queued is None or state.next_by_app or queued.version == running.version:
-                return state
-            _log.info("%s was queued, and the channel went back to %s", queued.version, running.version)
-            return decide.unqueued(state)
+            queued, after = state.install(state.next), decide.withdrawn(state, running_version=running.version)
+            if queued is not None and after is not state:
+                _log.info("%s was queued, and the channel went back to %s", queued.version, running.version)
+            return after
 
         self._ledger.change(step, patience=PATIENCE)
 
@@ -351,7 +350,7 @@ class Cycle:
 
     def _finish(self, result: Result, order: Order) -> None:
         """A cycle in the background that went well lets direct launches wait again."""
-        if order.foreground or result.action in ("failed", "paused"):
+        if not schedule.lifts_hold(foreground=order.foreground, action=result.action):
             return
         self._ledger.change(
             lambda state: replace(state, schedule=replace(state.schedule, hold=False)), patience=PATIENCE

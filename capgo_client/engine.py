@@ -15,6 +15,7 @@ from capgo_client.install.locks import FileLock
 from capgo_client.install.rebuild import rebuilt
 from capgo_client.install.store import Store
 from capgo_client.journal import Journal
+from capgo_client.life import schedule
 from capgo_client.life.newer import from_newer
 from capgo_client.life.settings import reconsidered
 from capgo_client.life.state import Install, State
@@ -251,8 +252,7 @@ class Engine:
         """Seconds to the next periodic check, spread by a tenth so that a fleet does not march in step."""
         if not self.checks or not self.config.period_check_delay:
             return None
-        spread = int.from_bytes(os.urandom(2), "big") / 0xFFFF
-        return self.config.period_check_delay * (0.9 + 0.2 * spread)
+        return schedule.period(self.config.period_check_delay, draw=int.from_bytes(os.urandom(2), "big") / 0xFFFF)
 
     def _run_order(self, order: Order) -> None:
         upkeep = self._upkeep()
@@ -379,9 +379,3 @@ class Engine:
         for thread in threads:
             if thread is not None and thread.is_alive() and thread is not threading.current_thread():
                 thread.join(max(0.0, end - time.monotonic()))
-
-    def abandon(self) -> None:
-        """In a forked child: let go of the parent's locks without unlocking them."""
-        if self._primary is not None:
-            self._primary.abandon()
-        self.ledger.abandon()

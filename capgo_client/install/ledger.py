@@ -169,7 +169,3 @@ class Ledger:
             checked.sync_folder(self._folder, files=files)
         except (OSError, ValueError) as exc:
             raise StorageError(f"the state cannot be written: {exc}", code="state_unwritable") from exc
-
-    def abandon(self) -> None:
-        """In a forked child: let go of what the parent holds, without unlocking it."""
-        self._lock.abandon()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import weakref
 from contextlib import contextmanager
 
 from capgo_client.errors import StorageError
@@ -21,12 +22,16 @@ if TYPE_CHECKING:
 
     from capgo_client.seams import Files
 
-__all__ = ["FileLock", "install_lock"]
+__all__ = ["FileLock", "abandon_exclusive", "install_lock"]
 
 _log = logging.getLogger("capgo_client.install")
 
 #: Pause between two looks at a lock that is taken (seconds).
 _POLL = 0.005
+
+
+#: What this process holds alone, for the day it forks.
+_exclusive: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
 class FileLock:
@@ -58,6 +63,8 @@ class FileLock:
                 self._close(fd)
         if taken:
             self._fd, self._pid = fd, os.getpid()
+            if not self._shared:
+                _exclusive.add(self)
         return taken
 
     def _wait_for(self, fd: int, patience: float) -> bool:
@@ -72,6 +79,7 @@ class FileLock:
     def release(self) -> None:
         """Give the lock back; nothing happens when it is not held. Raises nothing: a closed handle holds no lock."""
         fd, self._fd = self._fd, None
+        _exclusive.discard(self)
         if fd is None:
             return
         try:
@@ -93,6 +101,17 @@ class FileLock:
         fd, self._fd = self._fd, None
         if fd is not None:
             self._close(fd)
+
+
+def abandon_exclusive() -> None:
+    """In a forked child: close its copies of every lock that its parent holds alone.
+
+    With a copy left open the lock would outlive a parent that is killed, and nothing could be installed until the
+    child ends. Leases stay: the child runs from the same files.
+    """
+    for lock in list(_exclusive):
+        lock.abandon()
+    _exclusive.clear()
 
 
 @contextmanager

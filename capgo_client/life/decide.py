@@ -24,6 +24,7 @@ __all__ = [
     "queued",
     "queued_for_switch",
     "unqueued",
+    "withdrawn",
 ]
 
 #: What to do: nothing · use an install that is here · fetch it · refuse it.
@@ -99,6 +100,14 @@ def queued_for_switch(state: State, bundle_id: str) -> State:
 def unqueued(state: State) -> State:
     """Nothing is queued any more."""
     return replace(state, next="", next_by_app=False, next_at_once=False) if state.next else state
+
+
+def withdrawn(state: State, *, running_version: str) -> State:
+    """The channel went back to what runs: what the service queued is not opened any more; what the app queued is."""
+    queued_one = state.install(state.next)
+    if queued_one is None or state.next_by_app or queued_one.version == running_version:
+        return state
+    return unqueued(state)
 
 
 def _same(state: State, update: Update) -> Install | None:

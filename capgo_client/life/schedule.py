@@ -13,8 +13,10 @@ __all__ = [
     "MAX_BACK_OFF",
     "Schedule",
     "asked",
+    "lifts_hold",
     "may_ask",
     "may_wait",
+    "period",
     "settled",
     "stumbled",
     "waited",
@@ -116,3 +118,19 @@ def waited(schedule: Schedule, *, seconds: float, opened_update: bool) -> Schedu
     if seconds <= LAUNCH_PATIENCE or schedule.hold is not opened_update:
         return schedule
     return replace(schedule, hold=not opened_update)
+
+
+def lifts_hold(*, foreground: bool, action: str) -> bool:
+    """Whether a cycle lets direct launches wait again: one in the background that went well.
+
+    ``foreground``: a start waited for it. ``action`` is what it came to (see ``cycle.Result``).
+    """
+    return not foreground and action not in ("failed", "paused")
+
+
+def period(seconds: float, *, draw: float) -> float:
+    """Seconds to the next periodic check: spread by a tenth so that a fleet does not march in step.
+
+    ``draw`` is a random number in [0, 1].
+    """
+    return seconds * (0.9 + 0.2 * draw)

@@ -11,6 +11,7 @@ import weakref
 from capgo_client.config import CHANNEL_URL, STATS_URL, UPDATE_URL, checked_proxy, configure
 from capgo_client.engine import Engine
 from capgo_client.errors import CapgoError, ConfigError
+from capgo_client.install.locks import abandon_exclusive
 from capgo_client.seams import Clock, Files
 from capgo_client.service import Wire
 from capgo_client.updater.asking import AskingMethods
@@ -310,8 +311,7 @@ def current_updater() -> Updater:
 
 
 def _after_fork_in_child() -> None:
-    for engine in list(_engines):
-        engine.abandon()
+    abandon_exclusive()
     _engines.clear()  # closing them at the child's exit would unlock what the parent holds
 
 

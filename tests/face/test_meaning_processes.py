@@ -327,6 +327,41 @@ os._exit(0)
 
 
 @fork
+def test_a_parent_that_dies_while_it_installs_frees_that_too_although_its_child_lives(app):
+    app.publish("1.5.0")
+    _end_this_process(app)
+    body = """
+u = updater()
+u.start()
+u.notify_app_ready()
+input()
+seen, see = os.pipe()
+pid = os.fork()
+if pid == 0:
+    os.write(see, b"here")
+    input()
+    os._exit(0)
+os.read(seen, 4)
+tell(pid)
+os._exit(0)
+"""
+    with (
+        app.service.set_fault("silence", on="download"),
+        Child(app, _FORK + body, update_url=app.service.update_url) as parent,
+    ):
+        app.service.wait_for_requests(1, on="download")
+        parent.go()
+        child = parent.heard()
+        parent._process.wait(10)
+    try:
+        updater = app.launch()
+        assert updater.wait(10)
+        assert updater.next_bundle is not None, str(updater.explain())
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+@fork
 def test_a_fork_at_any_time_leaves_the_child_able_to_end(app):
     app.publish("1.5.0")
     body = """

@@ -24,6 +24,7 @@ from capgo_client.install.ledger import (
     Ledger,
     LockBusyError,
 )
+from capgo_client.install.locks import abandon_exclusive
 from capgo_client.install.rebuild import rebuilt
 from capgo_client.life.newer import from_newer
 from capgo_client.life.state import Install, State
@@ -353,7 +354,7 @@ def test_a_forked_childs_copy_of_the_lock_is_let_go_without_unlocking_the_parent
     with place.ledger.locked(patience=1):
 
         def child():
-            place.ledger.abandon()
+            abandon_exclusive()
             try:
                 place.another().change(lambda _: TWO, patience=0.02)
             except LockBusyError:
