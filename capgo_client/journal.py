@@ -72,7 +72,7 @@ class Journal:
         """What this start opened, where that is not what the last one did."""
         if opened.given_up:
             self.rolled_back(opened.given_up)
-        if opened.before:
+        if opened.before and opened.before != opened.given_up:  # a roll-back is no reset, and no install
             self.switched(opened.bundle, old=opened.before)
 
     def ready(self, version: str) -> None:
