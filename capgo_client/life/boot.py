@@ -60,7 +60,10 @@ def arrived(
     ``keep_channel`` is false (Capgo's persistDefaultChannelOnReinstall).
     """
     settings = reconsidered(state.settings, source="killed", now=now, native_version=native_version)
-    state = replace(verdicts.settled(state, now), schedule=schedule.settled(state.schedule, now), settings=settings)
+    planned = schedule.settled(state.schedule, now)
+    state = verdicts.settled(state, now)
+    if planned is not state.schedule or settings is not state.settings:
+        state = replace(state, schedule=planned, settings=settings)
     if state.native_version == native_version:
         return state, False
     if not reset_when_update:
@@ -143,7 +146,7 @@ def opened(state: State, bundle_id: str, *, token: str) -> State:
     moved = bundle_id != state.current or bundle_id == state.next or (last is not None and last.bundle_id != bundle_id)
     if state.next == bundle_id:
         state = replace(state, next="", next_by_app=False, next_at_once=False)
-    state = replace(state, current=bundle_id)
+    state = state if state.current == bundle_id else replace(state, current=bundle_id)
     if moved or (install is not None and _counts(install)):
         return replace(state, launch=Launch(token=token, bundle_id=bundle_id))
     return state
@@ -187,6 +190,8 @@ def _vouched_for(state: State, install: Install) -> State:
     state = verdicts.acquitted(state, version=install.version, checksum=install.checksum)
     failed = None if state.failed is not None and state.failed.id == install.id else state.failed
     newest = verdicts.newest(state.newest_confirmed, install.version)
+    if newest == state.newest_confirmed and failed is state.failed:
+        return state
     return replace(state, newest_confirmed=newest, failed=failed)
 
 

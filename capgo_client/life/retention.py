@@ -40,4 +40,6 @@ def _kept_for_app(install: Install) -> bool:
 def forgotten(state: State, ids: frozenset[str]) -> State:
     """The state without these installs; what points at them points at the builtin, which is always there."""
     state = state.without_installs(ids)
-    return replace(state, previous=BUILTIN_ID) if state.previous == state.fallback else state
+    if state.previous == BUILTIN_ID or state.previous != state.fallback:
+        return state
+    return replace(state, previous=BUILTIN_ID)

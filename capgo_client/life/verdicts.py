@@ -96,7 +96,7 @@ def downgrade_refusal(
 
 def newest(known: str, version: str) -> str:
     """The newer of two versions; one that is not semver never replaces one that is."""
-    if not known:
+    if known in ("", version):
         return version
     order = compare(version, known)
     return version if order is not None and order > 0 else known

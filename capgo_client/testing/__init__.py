@@ -7,8 +7,20 @@
         with service.fault("drip-body"):
             ...  # start the app here: it opens within three seconds
 
-Under pytest the fixtures ``capgo_service``, ``capgo_bundle``, ``capgo_data_dir`` and ``capgo_updater`` are there
-without any import (see ``capgo_client.testing.pytest_plugin``). Each name below is loaded when it is first used.
+A ``Stage`` is a whole device, so that every fault of the list can be had on it, those of the disk, the clock and the
+app too, each alone, for the n-th occasion, or with a probability and a seed::
+
+    from capgo_client.testing import FAULTS, Stage
+
+    with Stage(tmp_path) as stage:
+        stage.publish("1.1.0")
+        with FAULTS["disk-full"].arrange(stage, nth=3):
+            assert stage.launch().current.version == "1.0.0"
+        stage.launch()  # the world is healthy again
+
+Under pytest the fixtures ``capgo_service``, ``capgo_bundle``, ``capgo_data_dir``, ``capgo_updater``, ``capgo_stage``
+and ``capgo_fault`` are there without any import (see ``capgo_client.testing.pytest_plugin``). Each name below is loaded
+when it is first used.
 """
 
 from __future__ import annotations
@@ -20,17 +32,20 @@ if TYPE_CHECKING:
     from .channels import ChannelRules
     from .clock import FakeClock
     from .delta import ManifestFile
-    from .faults import FAULTS, ActiveFault, Fault
+    from .faults import FAULTS, ActiveFault, Fault, FaultUnavailableError
     from .files import FaultyFiles, Stopped
+    from .hostile import HOSTILE_ARCHIVES
     from .peers import BlackHole, Peer, black_hole, hanging_proxy, refused_url, silent_peer, tls_stall
     from .plans import Plan
     from .publisher import Publisher
     from .service import Service
+    from .stage import Stage
     from .wire import Reply, Request
 
 __all__ = [
     "CASES",
     "FAULTS",
+    "HOSTILE_ARCHIVES",
     "ActiveFault",
     "BlackHole",
     "BundleKeys",
@@ -38,6 +53,7 @@ __all__ = [
     "ChannelRules",
     "FakeClock",
     "Fault",
+    "FaultUnavailableError",
     "FaultyFiles",
     "MadeBundle",
     "ManifestFile",
@@ -47,6 +63,7 @@ __all__ = [
     "Reply",
     "Request",
     "Service",
+    "Stage",
     "Stopped",
     "black_hole",
     "hanging_proxy",
@@ -62,12 +79,14 @@ _HOMES = {
     "channels": ("ChannelRules",),
     "clock": ("FakeClock",),
     "delta": ("ManifestFile",),
-    "faults": ("FAULTS", "ActiveFault", "Fault"),
+    "faults": ("FAULTS", "ActiveFault", "Fault", "FaultUnavailableError"),
     "files": ("FaultyFiles", "Stopped"),
+    "hostile": ("HOSTILE_ARCHIVES",),
     "peers": ("BlackHole", "Peer", "black_hole", "hanging_proxy", "refused_url", "silent_peer", "tls_stall"),
     "plans": ("Plan",),
     "publisher": ("Publisher",),
     "service": ("Service",),
+    "stage": ("Stage",),
     "wire": ("Reply", "Request"),
 }
 

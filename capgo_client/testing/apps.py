@@ -34,6 +34,9 @@ class App:
     stored: dict[str, str] = field(default_factory=dict)
     #: Sizes of stored files by version number and hash.
     sizes: dict[tuple[int, str], int] = field(default_factory=dict)
+    #: What was published, by version; the last one of each.
+    bundles: dict[str, MadeBundle] = field(default_factory=dict)
+    newest: MadeBundle | None = None
     _plan: Plan = field(default_factory=Plan)
     _refused_until: float = 0.0
     _numbers: int = _FIRST_VERSION_ID
@@ -62,6 +65,10 @@ class App:
             self.versions[name] = self._numbers
             self._numbers += 1
         return self.versions[name]
+
+    def note_bundle(self, bundle: MadeBundle) -> None:
+        """Remember what was published, so that a fault can spoil it."""
+        self.newest = self.bundles[bundle.version] = bundle
 
     def knows(self, version: str) -> bool:
         """Whether a stats event may name the version."""

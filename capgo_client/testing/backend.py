@@ -6,6 +6,7 @@ Source: reference/service-behaviour.md sections 0 to 5; each kind of request has
 from __future__ import annotations
 
 import functools
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from .apps import App
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from capgo_client.seams import Clock
 
+    from .bundles import MadeBundle
     from .plans import Quota
     from .wire import Request
 
@@ -84,6 +86,15 @@ class Backend:
         """Make a channel of an app that wants nothing yet."""
         self._channel_ids += 1
         app.channels[name] = Channel(self._channel_ids, name, **fields)
+
+    def offered(self, request: Request, reply: Reply) -> MadeBundle | None:
+        """The bundle that a reply offers, else the one that was published last; None where there is none."""
+        asked, said = request.json, parse_json(reply.body) if reply.status == HTTPStatus.OK else {}
+        app = self._known(asked.get("app_id")) if isinstance(asked, dict) else self.main
+        if app is None:
+            return None
+        version = said.get("version") if isinstance(said, dict) else None
+        return app.bundles.get(version, app.newest) if isinstance(version, str) else app.newest
 
     def reply(self, request: Request, base_url: str) -> Reply:
         """What the service answers; ``base_url`` goes into the download addresses."""

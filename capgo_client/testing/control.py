@@ -9,10 +9,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from .apps import App
+from .arranging import ENDPOINTS, ActiveFault, covers
 from .backend import Backend, kind_of
 from .cases import CASES, Context
+from .chance import Chance
 from .downloads import ATTACHMENTS
-from .faults import ENDPOINTS, FAULTS, ActiveFault
+from .faults import FAULTS
 from .publisher import Publisher
 from .wire import Reply, Request
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from capgo_client.seams import Clock
+
+    from .bundles import MadeBundle
 
 __all__ = ["Control", "Decision", "check_endpoint"]
 
@@ -49,11 +53,15 @@ class _Script:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do with one request: the reply, the reply had there been no Range header, and a fault or none."""
+    """What to do with one request.
+
+    The reply, the reply had there been no Range header, and a fault or none with the bundle that it may spoil.
+    """
 
     reply: Reply
     whole: Reply
     fault: ActiveFault | None
+    offer: MadeBundle | None = None
 
 
 class Control(Publisher):
@@ -168,7 +176,8 @@ class Control(Publisher):
 
         Args:
             name: Which fault.
-            on: ``updates``, ``stats``, ``channel``, ``download`` or ``all``; by default where the fault makes sense.
+            on: ``updates``, ``stats``, ``channel``, ``sizes``, ``download``, ``plugin`` (all but downloads) or ``all``;
+                by default where the fault makes sense.
             nth: Only the n-th such request from now, counted from 1.
             times: Only so many requests.
             probability: Each request with that chance (0 to 1), drawn from ``seed``.
@@ -182,13 +191,11 @@ class Control(Publisher):
             raise ValueError(f"{name!r} is not a fault of the running service: {fault.description}")
         if unknown := sorted(set(options) - set(fault.options)):
             raise TypeError(f"{name!r} takes {list(fault.options)}, not {unknown}")
+        odds = fault.probability if probability is None else probability
         active = ActiveFault(
             fault,
             on=check_endpoint(on or ("updates" if fault.where == "any" else fault.where)),
-            nth=nth,
-            times=times,
-            probability=probability,
-            seed=seed,
+            chance=Chance(nth=nth, times=times, probability=odds, seed=seed),
             options=options,
             remove=self._remove_fault,
         )
@@ -219,7 +226,8 @@ class Control(Publisher):
             if fault is not None and "range" in request.headers:
                 unranged = {name: value for name, value in request.headers.items() if name != "range"}
                 whole = self._backend.reply(replace(request, headers=unranged), self.url)
-        return Decision(reply, whole, fault)
+            offer = self._backend.offered(request, reply) if fault is not None and kind == "updates" else None
+        return Decision(reply, whole, fault, offer)
 
     def _answer(self, kind: str, request: Request) -> Reply:
         reply = self._backend.reply(request, self.url)
@@ -228,7 +236,7 @@ class Control(Publisher):
         return reply
 
     def _scripted(self, kind: str, request: Request) -> Reply | None:
-        matching = [each for each in self._scripts if each.on in {"all", kind}]
+        matching = [each for each in self._scripts if covers(each.on, kind)]
         script = next((each for each in matching if each.left is not None), next(iter(matching), None))
         if script is None:
             return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
 import os
 import threading
@@ -9,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from capgo_client.seams import Files
+
+from .chance import Chance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -41,6 +45,8 @@ CALLS = (
     "scan",
     "free_bytes",
 )
+#: For calls that are under way when a process is killed (seconds).
+_PATIENCE = 5.0
 _OPENING = frozenset({"open_read", "open_new", "open_update", "open_append", "open_folder"})
 
 
@@ -63,13 +69,15 @@ class _Failure:
     kinds: frozenset[str]
     path: str
     times: int | None
+    chance: Chance
     seen: int = 0
 
     def hits(self, call: Call) -> bool:
         if call.kind not in self.kinds or not (self.path in call.path or (call.target and self.path in call.target)):
             return False
         self.seen += 1
-        return self.seen >= self.nth and (self.times is None or self.seen < self.nth + self.times)
+        due = self.seen >= self.nth and (self.times is None or self.seen < self.nth + self.times)
+        return due and self.chance.takes()
 
 
 class FaultyFiles(Files):
@@ -80,12 +88,14 @@ class FaultyFiles(Files):
 
     def __init__(self, inner: Files | None = None) -> None:
         self._inner = inner or Files()
-        self._lock = threading.RLock()
+        self._lock = threading.Condition()
         self._calls: list[Call] = []
         self._paths: dict[int, str] = {}
         self._failures: list[_Failure] = []
         self._stop: tuple[int, frozenset[str], Callable[[], object] | None] | None = None
         self._stopped = False
+        self._dead = False
+        self._under_way = 0
 
     @property
     def calls(self) -> list[Call]:
@@ -99,12 +109,28 @@ class FaultyFiles(Files):
         return sum(call.kind in wanted for call in self.calls)
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether it stands still, after ``stop_after`` or ``kill``."""
+        with self._lock:
+            return self._stopped or self._dead
+
+    @property
     def open_descriptors(self) -> dict[int, str]:
         """What was opened and not closed yet, with its path."""
         with self._lock:
             return dict(self._paths)
 
-    def fail(self, nth: int, error: int, *, kinds: Collection[str] = (), path: str = "", times: int | None = 1) -> None:
+    def fail(
+        self,
+        nth: int,
+        error: int,
+        *,
+        kinds: Collection[str] = (),
+        path: str = "",
+        times: int | None = 1,
+        probability: float | None = None,
+        seed: int | None = None,
+    ) -> None:
         """Let the n-th matching call from now (counted from 1) raise OSError.
 
         Args:
@@ -113,9 +139,12 @@ class FaultyFiles(Files):
             kinds: Names from ``CALLS``; none means all.
             path: Only calls whose path, or rename target, contains this text.
             times: How many calls fail in a row; None: from then on all of them, as with a full disk.
+            probability: Each of these with that chance (0 to 1), drawn from ``seed``.
+            seed: Makes the draws repeatable.
         """
+        chance = Chance(probability=probability, seed=seed)
         with self._lock:
-            self._failures.append(_Failure(nth, error, _kinds(kinds), path, times))
+            self._failures.append(_Failure(nth, error, _kinds(kinds), path, times, chance))
 
     def stop_after(self, n: int, action: Callable[[], object] | None = None, *, kinds: Collection[str] = ()) -> None:
         """Let ``n`` more matching calls be made, then call ``action`` in place of the next one.
@@ -133,8 +162,24 @@ class FaultyFiles(Files):
             self._stop = None
             self._stopped = False
 
+    def kill(self) -> None:
+        """End here and for good, as a process that was killed does: nothing more reaches the disk.
+
+        The system takes back what was open, so its locks are free when this returns. What is left of the process in
+        its threads gets OSError from then on, because it has to come to an end somehow; ``heal`` changes nothing.
+        """
+        with self._lock:
+            self._dead = True
+            self._lock.wait_for(lambda: not self._under_way, _PATIENCE)
+            for descriptor in self._paths:
+                with contextlib.suppress(OSError):
+                    self._inner.close(descriptor)
+            self._paths.clear()
+
     def _perform(self, kind: str, *args: Any, **kwargs: Any) -> Any:
         with self._lock:
+            if self._dead:
+                raise OSError(errno.EIO, "this process was killed")
             call = self._describe(kind, args)
             self._stop_if_due(kind)
             if not self._stopped:
@@ -144,11 +189,17 @@ class FaultyFiles(Files):
                 raise Stopped
             if kind == "close":
                 self._paths.pop(args[0], None)
-        result = getattr(self._inner, kind)(*args, **kwargs)
-        if kind in _OPENING:
+            self._under_way += 1
+        try:
+            result = getattr(self._inner, kind)(*args, **kwargs)
+            if kind in _OPENING:
+                with self._lock:
+                    self._paths[result] = call.path
+            return result
+        finally:
             with self._lock:
-                self._paths[result] = call.path
-        return result
+                self._under_way -= 1
+                self._lock.notify_all()
 
     def _describe(self, kind: str, args: tuple[Any, ...]) -> Call:
         first = args[0]

@@ -7,6 +7,7 @@ other side leaves or the service stops.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import format_datetime
@@ -17,6 +18,9 @@ from .validation import error_reply, unknown_error
 from .wire import Reply
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .bundles import MadeBundle
     from .wire import Connection, Request
 
 __all__ = ["Exchange", "cut"]
@@ -24,13 +28,18 @@ __all__ = ["Exchange", "cut"]
 
 @dataclass(slots=True)
 class Exchange:
-    """One request, the reply that it would get, and ``whole``: that reply had there been no Range header."""
+    """One request, the reply that it would get, and ``whole``: that reply had there been no Range header.
+
+    ``offer`` is the bundle that an update check is about, and ``store`` keeps bytes and returns their address.
+    """
 
     connection: Connection
     request: Request
     reply: Reply
     base_url: str
     whole: Reply
+    offer: MadeBundle | None = None
+    store: Callable[[str, bytes], str] | None = None
 
     def send(self, reply: Reply, *, close: bool = False) -> bool:
         """Send a reply; say whether the connection can go on."""
@@ -138,6 +147,11 @@ def empty_reply(exchange: Exchange) -> bool:
 
 
 # Status: a proper HTTP answer that is an error.
+
+
+def soon(exchange: Exchange, *, code: int = 429, seconds: float = 600.0) -> bool:
+    """With a Retry-After that is a date."""
+    return status(exchange, code=code, retry_after=datetime.fromtimestamp(time.time() + seconds, tz=_utc()))
 
 
 def status(

@@ -11,6 +11,7 @@ import select
 import socket
 import sys
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from .server import LOOPBACK, Server
 
@@ -20,13 +21,27 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from .wire import Connection
+    from .wire import Connection, Request
 
-__all__ = ["BlackHole", "Peer", "black_hole", "hanging_proxy", "refused_url", "silent_peer", "tls_stall"]
+__all__ = [
+    "BlackHole",
+    "Peer",
+    "black_hole",
+    "black_hole_missing",
+    "forwarding_proxy",
+    "hanging_proxy",
+    "refused_url",
+    "silent_peer",
+    "tls_stall",
+]
 
 #: A connect on loopback that takes longer than this hangs: the handshake needs well under a millisecond.
 _FILLED_SECONDS = 0.2
 _FILL_LIMIT = 64
+_DROPS = sys.platform.startswith("linux")
+_HTTP_PORT = 80
+_PIECE = 65536
+_HOP_BY_HOP = ("connection", "proxy-connection", "proxy-authorization", "transfer-encoding", "content-length")
 
 
 class Peer:
@@ -115,6 +130,44 @@ def hanging_proxy(*, connects: bool = False) -> Peer:
     return Peer(greeting=b"HTTP/1.1 200 Connection established\r\n\r\n" if connects else b"")
 
 
+class ForwardingProxy(Peer):
+    """A proxy that does its work: one request for each connection, or a tunnel."""
+
+    def _serve(self, connection: Connection) -> None:
+        request = connection.read_request()
+        tunnel = request.method == "CONNECT"
+        parts = urlsplit(f"//{request.target}" if tunnel else request.target)
+        with socket.create_connection((parts.hostname or LOOPBACK, parts.port or _HTTP_PORT)) as upstream:
+            if tunnel:
+                connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            else:
+                upstream.sendall(_forwarded(request, parts.path + ("?" + parts.query if parts.query else "")))
+            _pump(connection, upstream)
+
+
+def _forwarded(request: Request, target: str) -> bytes:
+    kept = {name: value for name, value in request.headers.items() if name not in _HOP_BY_HOP}
+    headers = {**kept, "connection": "close", "content-length": str(len(request.body))}
+    lines = [f"{request.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + request.body
+
+
+def _pump(connection: Connection, upstream: socket.socket) -> None:
+    """Carry bytes both ways until one side ends."""
+    sides = {connection.sock: upstream, upstream: connection.sock}
+    while True:
+        for side in select.select(list(sides), [], [])[0]:
+            data = side.recv(_PIECE)
+            if not data:
+                return
+            sides[side].sendall(data)
+
+
+def forwarding_proxy() -> Peer:
+    """A proxy that works: what a client behind one sees on a good day."""
+    return ForwardingProxy()
+
+
 @contextlib.contextmanager
 def refused_url() -> Iterator[str]:
     """The address of a port on which nobody listens: connecting is refused at once.
@@ -170,12 +223,17 @@ class BlackHole:
         raise RuntimeError("this system accepts connections beyond the listener's queue; black_hole() cannot work here")
 
 
+def black_hole_missing() -> str:
+    """Why ``black_hole`` cannot be had on this system; empty where it can."""
+    return "" if _DROPS else "black_hole() needs Linux: other systems refuse where it drops"
+
+
 def black_hole() -> BlackHole:
     """A listener to which connecting hangs. Linux only.
 
     Raises:
         RuntimeError: The system does not drop connections to a full queue.
     """
-    if not sys.platform.startswith("linux"):
-        raise RuntimeError("black_hole() needs Linux: other systems refuse where it drops")
+    if missing := black_hole_missing():
+        raise RuntimeError(missing)
     return BlackHole()

@@ -60,6 +60,7 @@ class Publisher:
             self._app.change(channel)
             number = self._app.add_version(bundle.version)
             self._app.note_sizes(bundle, number)
+            self._app.note_bundle(bundle)
             offer = Offer(
                 bundle,
                 number,
@@ -73,6 +74,12 @@ class Publisher:
                 extra=dict(extra or {}),
             )
             self._app.change(channel, target=offer)
+
+    @property
+    def newest(self) -> MadeBundle | None:
+        """What was published last; None before the first."""
+        with self._lock:
+            return self._app.newest
 
     def withdraw(self, *, channel: str = "production") -> None:
         """Delete what the channel points at: the answer is ``no_channel``. What is stored stays downloadable."""
@@ -98,6 +105,7 @@ class Publisher:
             self._app.change(channel)
             offer = Offer(bundle, self._app.add_version(bundle.version))
             self._app.note_sizes(bundle, offer.version_id)
+            self._app.note_bundle(bundle)
             self._app.change(channel, rollout=Rollout(offer, round(percent * 100), paused))
 
     def end_rollout(self, *, channel: str = "production") -> None:

@@ -4,6 +4,14 @@
 ``capgo_bundle``   ``make_bundle``
 ``capgo_data_dir`` an empty folder for the client's data
 ``capgo_updater``  a function that makes an ``Updater`` on that service and folder; closed after the test
+``capgo_stage``    a ``Stage`` with that service: one app on one device, launch after launch
+``capgo_fault``    a function that lets a fault hold there until the test ends: ``capgo_fault("disk-full", nth=3)``
+
+A test that is parametrised with ``capgo_fault`` indirectly runs once under each fault::
+
+    @pytest.mark.parametrize("capgo_fault", ["silence", "disk-full", "app-crashes"], indirect=True)
+    def test_it_opens(capgo_fault, capgo_stage):
+        assert capgo_stage.launch().current.version
 
 While the plugin is loaded the client refuses Capgo's real hosts, so that a test never counts as a device of the app.
 Nothing but pytest is imported before a fixture is used.
@@ -24,8 +32,17 @@ if TYPE_CHECKING:
 
     from .bundles import MadeBundle
     from .service import Service
+    from .stage import Stage
 
-__all__ = ["GUARD", "capgo_bundle", "capgo_data_dir", "capgo_service", "capgo_updater"]
+__all__ = [
+    "GUARD",
+    "capgo_bundle",
+    "capgo_data_dir",
+    "capgo_fault",
+    "capgo_service",
+    "capgo_stage",
+    "capgo_updater",
+]
 
 #: The variable by which the client knows that it is under test (also in the processes that a test starts).
 GUARD = "CAPGO_CLIENT_TESTING"
@@ -93,3 +110,36 @@ def capgo_updater(capgo_service: Service, capgo_data_dir: Path) -> Iterator[Call
     yield make
     for updater in reversed(made):
         updater.close()
+
+
+@pytest.fixture
+def capgo_stage(capgo_service: Service, tmp_path: Path) -> Iterator[Stage]:
+    """One app on one device with ``capgo_service``; its launches are closed after the test."""
+    from .stage import Stage
+
+    with Stage(tmp_path / "capgo-stage", service=capgo_service) as stage:
+        yield stage
+
+
+@pytest.fixture
+def capgo_fault(capgo_stage: Stage, request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
+    """A function ``(name, **order)`` that arranges a fault until the test ends; see ``Fault.arrange`` for the order.
+
+    Where it cannot be had on this platform the test is skipped, with the reason.
+    """
+    from contextlib import ExitStack
+
+    from .faults import FAULTS
+
+    with ExitStack() as arranged:
+
+        def arrange(name: str, **order: Any) -> None:
+            if name not in FAULTS:
+                raise ValueError(f"{name!r} is no fault; the faults are: {', '.join(FAULTS)}")
+            if reason := FAULTS[name].unavailable():
+                pytest.skip(f"{name}: {reason}")
+            arranged.enter_context(FAULTS[name].arrange(capgo_stage, **order))
+
+        if hasattr(request, "param"):
+            arrange(request.param)
+        yield arrange

@@ -12,13 +12,16 @@ Every method may be called from any thread.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from capgo_client.seams import Clock
 
+from .arranging import covers
 from .backend import kind_of
 from .control import Control, check_endpoint
 from .misbehaviour import Exchange
@@ -26,6 +29,7 @@ from .server import LOOPBACK, Server
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Iterator
     from types import TracebackType
 
     from typing_extensions import Self
@@ -33,16 +37,30 @@ if TYPE_CHECKING:
     from .tls import Certificate, Kind
     from .wire import Connection, Request
 
-__all__ = ["Service"]
+__all__ = ["Front", "Service"]
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """A further address of a service; ``ssl_context`` trusts its authority and nobody else."""
+
+    port: int
+    ssl_context: ssl.SSLContext
+
+    @property
+    def url(self) -> str:
+        """The address without a path."""
+        return f"https://{LOOPBACK}:{self.port}"
 
 
 class Service(Control):
     """A real HTTP server that behaves like the update service.
 
     ``app_id`` None: every app is known, and every version of it; else every other one gets the answer of an unknown
-    app (``add_app`` declares more). ``clock`` is what rate limits go by. ``tls`` serves https
-    with a certificate of a throw-away authority (``ssl_context`` and ``ca_path`` trust it); ``certificate`` names what
-    is wrong with it and implies ``tls``. Use it as a context manager, or call ``start`` and ``stop``.
+    app (``add_app`` declares more). ``clock`` is what rate limits go by, ``port`` where it listens (0: a
+    free one). ``tls`` serves https with a certificate of a throw-away authority (``ssl_context`` and ``ca_path`` trust
+    it); ``certificate`` names what is wrong with it and implies ``tls``. Use it as a context manager, or call
+    ``start`` and ``stop``.
     """
 
     def __init__(
@@ -52,8 +70,10 @@ class Service(Control):
         tls: bool = False,
         certificate: Kind = "valid",
         clock: Clock | None = None,
+        port: int = 0,
     ) -> None:
         super().__init__(app_id=app_id, clock=clock or Clock())
+        self._port = port
         self._certificate: Certificate | None = None
         if tls or certificate != "valid":
             from .tls import server_certificate
@@ -71,7 +91,7 @@ class Service(Control):
         if self._up:
             return
         context = self._certificate.server_context() if self._certificate else None
-        port = self._server.port if self._server is not None else 0
+        port = self._server.port if self._server is not None else self._port
         self._server = Server(self._serve, tls=context, port=port)
         self._up = True
 
@@ -119,6 +139,11 @@ class Service(Control):
         return f"{self.url}/channel_self"
 
     @property
+    def has_tls(self) -> bool:
+        """Whether it speaks https."""
+        return self._certificate is not None
+
+    @property
     def ssl_context(self) -> ssl.SSLContext:
         """A client's context that trusts this service's authority and nobody else."""
         return self._tls.client_context()
@@ -144,6 +169,21 @@ class Service(Control):
         if self._server is None:
             raise RuntimeError("the service is not running; call start() or use it in a with statement")
         return self._server
+
+    @contextlib.contextmanager
+    def https_front(self, certificate: Kind = "valid") -> Iterator[Front]:
+        """A further address at which it answers inside the block, over https with a certificate of that kind.
+
+        The downloads that it offers stay at ``url``.
+        """
+        from .tls import server_certificate
+
+        made = server_certificate(certificate)
+        server = Server(self._serve, tls=made.server_context())
+        try:
+            yield Front(server.port, made.client_context())
+        finally:
+            server.stop()
 
     # What it saw
 
@@ -187,7 +227,7 @@ class Service(Control):
         """
 
         def matching() -> list[Request]:
-            return [each for each in self._requests if on in {"all", kind_of(each)}]
+            return [each for each in self._requests if covers(on, kind_of(each))]
 
         check_endpoint(on)
         with self._lock:
@@ -217,5 +257,7 @@ class Service(Control):
             self._requests.append(request)
             self._lock.notify_all()
         decision = self._decide(request)
-        exchange = Exchange(connection, request, decision.reply, self.url, decision.whole)
+        exchange = Exchange(
+            connection, request, decision.reply, self.url, decision.whole, offer=decision.offer, store=self.store
+        )
         return exchange.send(decision.reply) if decision.fault is None else decision.fault.perform(exchange)

@@ -56,13 +56,13 @@ def deep_json(exchange: Exchange, *, depth: int = 100_000) -> bool:
 
 def raw_json(exchange: Exchange, *, value: str, key: str = "version") -> bool:
     """The regular answer with ``key`` set to ``value``, which stands in the text as it is."""
-    fields = _fields(exchange)
+    fields = fields_of(exchange)
     fields[key] = "\0here\0"
     return _body(exchange, json.dumps(fields).replace(json.dumps("\0here\0"), value).encode())
 
 
 def wrong_types(exchange: Exchange, *, key: str | None = None, value: Any = None) -> bool:
-    fields = _fields(exchange)
+    fields = fields_of(exchange)
     for name in fields if key is None else (key,):
         fields[name] = _other_type(fields.get(name, "")) if value is None else value
     return exchange.send(Reply.of_json(200, fields))
@@ -72,7 +72,8 @@ def _other_type(value: Any) -> Any:
     return 7 if isinstance(value, str) else "seven"
 
 
-def _fields(exchange: Exchange) -> dict[str, Any]:
+def fields_of(exchange: Exchange) -> dict[str, Any]:
+    """The regular answer; empty where it is no JSON object."""
     with contextlib.suppress(ValueError):
         if isinstance(fields := json.loads(exchange.reply.body), dict):
             return fields
@@ -81,7 +82,7 @@ def _fields(exchange: Exchange) -> dict[str, Any]:
 
 def _padded(exchange: Exchange) -> tuple[bytes, bytes]:
     """The regular answer, opened in a text that can be made as long as one likes, and its end."""
-    fields = {name: value for name, value in _fields(exchange).items() if name != "comment"}
+    fields = {name: value for name, value in fields_of(exchange).items() if name != "comment"}
     text = json.dumps({**fields, "comment": ""}).encode()
     return text[:-2], text[-2:]
 
@@ -126,7 +127,7 @@ def _bomb(start: bytes, end: bytes, *, blocks: int) -> Iterable[bytes]:
 
 
 def wrong_checksum(exchange: Exchange) -> bool:
-    fields = _fields(exchange)
+    fields = fields_of(exchange)
     checksum = fields.get("checksum") or "0" * 64
     fields["checksum"] = checksum[:-1] + ("0" if checksum[-1] != "0" else "1")
     return exchange.send(Reply.of_json(200, fields))

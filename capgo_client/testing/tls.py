@@ -82,7 +82,8 @@ def server_certificate(kind: Kind = "valid") -> Certificate:
     key = ec.generate_private_key(ec.SECP256R1())
     alone = kind == "self-signed"
     subject = _name("capgo_client testing service")
-    names: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(LOOPBACK))]
+    names: list[x509.GeneralName] = [x509.DNSName(name) for name in ("localhost", "*.capgo-fault.invalid")]
+    names.append(x509.IPAddress(ipaddress.ip_address(LOOPBACK)))
     if kind == "wrong-host":
         names = [x509.DNSName("elsewhere.example.invalid")]
     signer = key if alone else ca_key

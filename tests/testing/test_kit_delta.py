@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from kit_wire import device
 
 from capgo_client.testing import BundleKeys, make_bundle
-from capgo_client.testing.bundles import _Cipher
+from capgo_client.testing.bundles import Cipher as BundleCipher
 
 DATA = Path(__file__).parents[1] / "data" / "bundles"
 INDEX = json.loads((DATA / "served" / "index.json").read_text(encoding="utf-8"))
@@ -62,8 +62,8 @@ def test_a_plain_manifest_is_the_command_line_s_object_by_object():
 
 def test_an_encrypted_manifest_has_the_command_line_s_objects_and_paths(monkeypatch, keys):
     known = PLAIN["v1"]
-    same = _Cipher(bytes.fromhex(known["iv_hex"]), bytes.fromhex(known["session_key_hex"]))
-    monkeypatch.setattr(_Cipher, "fresh", classmethod(lambda _: same))
+    same = BundleCipher(bytes.fromhex(known["iv_hex"]), bytes.fromhex(known["session_key_hex"]))
+    monkeypatch.setattr(BundleCipher, "fresh", classmethod(lambda _: same))
     made = make_bundle("1.0.0", tree("v1"), keys=keys, manifest=True)
     expected = written_by_the_cli("v1.enc")
     session_key = known["bundle_encrypt_stdout"]["ivSessionKey"]

@@ -8,11 +8,12 @@ import json
 import time
 import tracemalloc
 import zlib
+from email.utils import parsedate_to_datetime
 
 import pytest
 from kit_wire import device
 
-from capgo_client.testing import FAULTS, make_bundle
+from capgo_client.testing import make_bundle
 
 REGULAR = b'{"error":"no_channel","message":"no default channel or override","kind":"failed"}'
 
@@ -193,6 +194,21 @@ def test_retry_after_is_seconds_a_date_or_any_text(service, client, name, given,
         assert client.post(service.update_url, json=device()).headers["retry-after"] == said
 
 
+@pytest.mark.parametrize(("name", "said"), [("http-429-seconds", "600"), ("http-429-nonsense", "soon, perhaps")])
+def test_a_429_with_a_retry_after_of_its_own_needs_no_options(service, client, name, said):
+    with service.fault(name):
+        reply = client.post(service.update_url, json=device())
+    assert (reply.status_code, reply.headers["retry-after"]) == (429, said)
+
+
+def test_a_429_with_a_date_names_one_that_is_to_come(service, client):
+    with service.fault("http-429-date", seconds=120):
+        reply = client.post(service.update_url, json=device())
+    until = parsedate_to_datetime(reply.headers["retry-after"]).timestamp()
+    assert reply.status_code == 429
+    assert 100 < until - time.time() <= 120
+
+
 def test_without_being_told_there_is_no_retry_after(service, client):
     with service.fault("http-429"):
         reply = client.post(service.update_url, json=device())
@@ -327,6 +343,14 @@ def test_deep_json_nests_as_deep_as_asked(service, client):
         assert client.post(service.update_url, json=device()).content == b'{"version":[[[]]]}'
     with service.fault("deep-json"):
         assert client.post(service.update_url, json=device()).content.count(b"[") == 100_000
+
+
+def test_a_single_wrong_type_leaves_the_other_keys_right(service, check, update):
+    regular = check()
+    with service.fault("wrong-type"):
+        assert check() == {**regular, "version": 7}
+    with service.fault("wrong-type", key="url"):
+        assert check() == {**regular, "url": 7}
 
 
 def test_wrong_types_come_for_all_keys_or_for_one(service, client, check, update):
@@ -475,24 +499,3 @@ def test_an_unknown_fault_option_or_endpoint_is_refused_with_those_that_exist(se
         service.set_fault("silence", on="downloads")
     with pytest.raises(ValueError, match=r"black_hole\(\)"):
         service.set_fault("black-hole")
-
-
-def test_every_fault_has_a_description_a_group_and_a_place():
-    assert all(name == fault.name for name, fault in FAULTS.items())
-    assert all(fault.description.endswith(".") for fault in FAULTS.values())
-    assert {fault.group for fault in FAULTS.values()} == {"reaching", "answering", "bytes"}
-    assert {fault.where for fault in FAULTS.values()} == {"any", "updates", "download", "peer", "certificate"}
-    assert all((fault.perform is None) is (fault.where in {"peer", "certificate"}) for fault in FAULTS.values())
-
-
-def test_the_faults_of_the_plan_s_list_are_there_by_these_names():
-    assert {
-        *("silence", "drip-headers", "drip-body", "endless-body", "endless-headers", "cut-body", "empty-reply"),
-        *("reset-before-headers", "reset-in-headers", "reset-after-headers", "reset-in-body"),
-        *("http-500", "http-502", "http-503", "http-504", "http-429", "http-404", "random-500"),
-        *("html-200", "not-json", "truncated-json", "empty-body", "huge-json", "gzip-bomb", "deep-json"),
-        *("wrong-types", "nan-json", "huge-number", "lone-surrogate"),
-        *("redirect-loop", "redirect-to-http", "redirect-to-other-scheme"),
-        *("ignore-range", "lying-range", "flip-bit", "short-body", "long-body", "wrong-checksum", "slow-download"),
-        *("refused", "black-hole", "tls-stall", "proxy-hang", "certificate-expired", "stall-in-body"),
-    } <= set(FAULTS)

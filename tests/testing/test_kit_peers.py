@@ -7,8 +7,10 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from kit_wire import device
 
-from capgo_client.testing import black_hole, hanging_proxy, refused_url, silent_peer, tls_stall
+from capgo_client.testing import Service, black_hole, hanging_proxy, refused_url, silent_peer, tls_stall
+from capgo_client.testing.peers import forwarding_proxy
 
 
 def connect(url, timeout=5.0):
@@ -66,6 +68,19 @@ def test_a_proxy_that_grants_the_tunnel_hangs_after_it():
         sock.sendall(b"\x16\x03\x01")
         with pytest.raises(TimeoutError):
             sock.recv(1)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_proxy_that_works_brings_requests_to_the_service_and_answers_back(tls):
+    with Service(tls=tls) as service, forwarding_proxy() as proxy:
+        context = service.ssl_context if tls else False
+        with httpx.Client(trust_env=False, verify=context, proxy=proxy.url, timeout=5) as client:
+            for _ in range(2):
+                assert client.get(f"{service.url}/ok?a=1").json() == {"status": "ok"}
+            assert client.post(service.update_url, json=device()).json()["error"] == "no_channel"
+        assert [each.target for each in service.requests] == ["/ok?a=1", "/ok?a=1", "/updates"]
+        assert service.checks[0].json == device()
+        assert proxy.connections >= 1
 
 
 def test_a_client_that_wants_tls_waits_in_vain():

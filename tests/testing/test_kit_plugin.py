@@ -132,3 +132,36 @@ def test_every_public_name_is_there_sorted_and_no_other_is():
 
 def test_a_name_that_does_not_exist_is_an_attribute_error():
     assert not hasattr(kit, "Sevrice")
+
+
+def test_the_stage_and_the_faults_are_fixtures_and_a_fault_ends_with_its_test(tmp_path):
+    said = run_pytest(
+        tmp_path,
+        """
+import pytest
+
+def test_call(capgo_fault, capgo_stage, capgo_service, capgo_bundle):
+    capgo_service.publish(capgo_bundle("1.1.0", {"a": "b"}))
+    assert capgo_stage.service is capgo_service
+    capgo_fault("http-503")
+    capgo_fault("app-hangs")
+    assert capgo_stage.behaviour == "hang"
+    updater = capgo_stage.launch()
+    assert updater.wait(10)
+    assert updater.explain().answer_code == "response_error"
+
+@pytest.mark.parametrize("capgo_fault", ["http-503", "app-hangs", "power-cut"], indirect=True)
+def test_each(capgo_fault, capgo_stage):
+    assert capgo_stage.launch().current.version == "1.0.0"
+
+def test_afterwards(capgo_stage):
+    assert capgo_stage.behaviour == "ready"
+    assert capgo_stage.launch().wait(10)
+    assert capgo_stage.made[0].explain().answer_code == "no_channel"
+
+def test_wrong_name(capgo_fault):
+    with pytest.raises(ValueError, match="drip-body"):
+        capgo_fault("drip")
+""",
+    )
+    assert "5 passed, 1 skipped" in said
