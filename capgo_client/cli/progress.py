@@ -1,0 +1,53 @@
+"""A progress bar, for a person who watches: rich's where it is installed (extra ``cli``), else a line of our own."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["is_watched", "progress"]
+
+_WIDTH = 30
+
+
+def is_watched() -> bool:
+    """Whether a person sees what is printed as it is printed."""
+    return sys.stdout.isatty()
+
+
+@contextlib.contextmanager
+def progress(total: int) -> Iterator[Callable[[str], None]]:
+    """A bar of so many steps; what is yielded takes one step and says what comes next."""
+    try:
+        rich = import_module("rich.progress")
+    except ImportError:
+        with _plain(total) as step:
+            yield step
+        return
+    with rich.Progress(transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda text: bar.update(task, advance=1, description=text)
+
+
+@contextlib.contextmanager
+def _plain(total: int) -> Iterator[Callable[[str], None]]:
+    done = 0
+
+    def step(text: str) -> None:
+        nonlocal done
+        done += 1
+        filled = _WIDTH * done // max(1, total)
+        bar = "#" * filled + "." * (_WIDTH - filled)
+        sys.stdout.write(f"\r\x1b[K[{bar}] {done}/{total} {text}")
+        sys.stdout.flush()
+
+    try:
+        yield step
+    finally:
+        sys.stdout.write("\r\x1b[K")
+        sys.stdout.flush()
