@@ -227,6 +227,18 @@ def test_unqueueing_leaves_nothing_queued_and_the_rest_alone(device: Device) -> 
     assert decide.unqueued(before) is before
 
 
+def test_what_the_service_queued_is_withdrawn_when_the_channel_goes_back_to_what_runs(device: Device) -> None:
+    device.good("1.1.0")
+    device.put("1.2.0")
+    without = device.state
+    device.queue("v1.2.0")
+    assert decide.withdrawn(device.state, running_version="1.1.0") == without
+    assert decide.withdrawn(device.state, running_version="1.2.0") is device.state
+    device.queue("v1.2.0", by_app=True)
+    assert decide.withdrawn(device.state, running_version="1.1.0") is device.state
+    assert decide.withdrawn(without, running_version="1.1.0") is without
+
+
 def test_opening_forgets_who_queued_it(device: Device) -> None:
     device.put("1.1.0")
     device.queue("v1.1.0", by_app=True)

@@ -5,7 +5,17 @@ from device import DAY, NOW, YEAR
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capgo_client.life.schedule import Schedule, asked, may_ask, may_wait, settled, stumbled, waited
+from capgo_client.life.schedule import (
+    Schedule,
+    asked,
+    lifts_hold,
+    may_ask,
+    may_wait,
+    period,
+    settled,
+    stumbled,
+    waited,
+)
 
 pytestmark = pytest.mark.promise(8)
 
@@ -249,3 +259,22 @@ def test_whatever_was_answered_a_periodic_check_is_due_within_a_day(
             schedule = answered(schedule, answer, retry_at=retry_at, now=now, jitter=jitter)
         assert may_ask(schedule, now + DAY, launch=False)
         assert may_ask(schedule, now + DAY, launch=True)
+
+
+@pytest.mark.parametrize(
+    ("foreground", "action", "lifts"),
+    [
+        (False, "nothing", True),
+        (False, "queued", True),
+        (False, "refused", True),
+        (False, "failed", False),
+        (False, "paused", False),
+        (True, "queued", False),
+    ],
+)
+def test_only_a_background_cycle_that_went_well_lifts_the_hold(foreground: bool, action: str, lifts: bool) -> None:
+    assert lifts_hold(foreground=foreground, action=action) is lifts
+
+
+def test_the_period_is_spread_by_a_tenth_either_way() -> None:
+    assert [period(600.0, draw=draw) for draw in (0.0, 0.5, 1.0)] == pytest.approx([540.0, 600.0, 660.0])
