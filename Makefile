@@ -6,12 +6,14 @@ INTEROP := .interop
 # Two workers suit the smallest machine that the suite promises to be quick on.
 WORKERS ?= 2
 
-.PHONY: help demo test crash interop timing lint types format clean
+.PHONY: help demo test crash faults fleet interop timing lint types format clean
 
 help:
 	@echo "make demo    the whole story in one minute, against a service on loopback"
 	@echo "make test    the test suite (under three minutes on two cores)"
 	@echo "make crash   killed at every file-system call (about a minute)"
+	@echo "make faults  every fault in every mode, and build/faults.html (FAULTS_CELLS=ci: the fixed subset)"
+	@echo "make fleet   100,000 devices through an outage, a bad release and a plan that ends; build/fleet.png"
 	@echo "make timing  the time limits without any grace (alone on the machine)"
 	@echo "make interop against Capgo's own command line (node 20 or newer, npm; half a minute)"
 	@echo "make lint    ruff; make types: mypy --strict; make format: ruff format"
@@ -35,6 +37,17 @@ test: $(VENV)/.dev
 # Killed at every file-system call of a life; `make test` tries every seventh.
 crash: $(VENV)/.dev
 	CRASH_STEP=1 $(BIN)/python -m pytest -n $(WORKERS) tests/crash
+
+# Every fault in every mode and state (a quarter of an hour); FAULTS_CELLS=ci is the fixed subset (two minutes). More
+# workers than cores, for most cells wait for what never comes.
+FAULTS_CELLS ?= all
+FAULTS_WORKERS ?= 4
+faults: $(VENV)/.dev
+	PYTHONPATH=.:tests $(BIN)/python -m faults --cells $(FAULTS_CELLS) --workers $(FAULTS_WORKERS) --out build
+
+# On all processors; half a minute on two idle ones.
+fleet: $(VENV)/.dev
+	$(BIN)/python tests/fleet/run_fleet.py --out build
 
 # The time limits to a tenth of a second flat, with the machine to itself; `make test` forgives what a busy one does.
 timing: $(VENV)/.dev
