@@ -32,9 +32,9 @@ demo: $(VENV)/.app
 	@$(BIN)/python examples/demo.py
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
-# Killed at every file-system call of a life; `make test` tries every seventh.
+# Killed at every file-system call of a life; `make test` tries every eleventh.
 crash: $(VENV)/.dev
 	CRASH_STEP=1 $(BIN)/python -m pytest -n $(WORKERS) tests/crash
 
@@ -43,6 +43,7 @@ crash: $(VENV)/.dev
 FAULTS_CELLS ?= all
 FAULTS_WORKERS ?= 4
 faults: $(VENV)/.dev
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow
 	PYTHONPATH=.:tests $(BIN)/python -m faults --cells $(FAULTS_CELLS) --workers $(FAULTS_WORKERS) --out build
 
 # On all processors; half a minute on two idle ones.

@@ -19,6 +19,8 @@ import pytest
 
 from capgo_client.cli import main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 HELLO = ROOT / "examples" / "hello" / "start.py"
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no signals between processes and no terminals like it")
