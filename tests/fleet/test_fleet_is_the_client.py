@@ -105,6 +105,10 @@ class Real:
         self.clock.advance(at - self.clock.wall())
         updater = Updater(**self.options)
         updater.start()
+        if self.options["auto_update"] == "onLaunch":
+            assert updater.wait(
+                10
+            )  # its worker tidies up at once: before or after ready makes a difference of one install
         failed = []
         updater.on("update_failed", failed.append)
         fate = self.fate if updater.current.version == BAD else WORKS
