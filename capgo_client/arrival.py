@@ -24,7 +24,7 @@ from capgo_client.install.builder import Origin, entry_check, install_archive, i
 from capgo_client.install.locks import install_lock
 from capgo_client.install.rebuild import install_of
 from capgo_client.service import refuse_real_host
-from capgo_client.verify.bound import RECORD_NAME, check_bound
+from capgo_client.verify.bound import MAX_RECORD_BYTES, RECORD_NAME, check_bound
 from capgo_client.verify.expectation import expectation
 from capgo_client.verify.keys import KeyRing
 
@@ -50,7 +50,6 @@ __all__ = ["MAX_DOWNLOAD", "STEP_TIMEOUT", "Arrival", "Unfit"]
 
 #: Capgo's command line refuses uploads above this size (reference/bundle-formats.md section 2).
 MAX_DOWNLOAD = 1 << 30
-_RECORD_LIMIT = 16 << 20
 #: A download waits at most this long for each connect, read or write; its whole length is not limited (decision 13).
 STEP_TIMEOUT = 30.0
 
@@ -245,7 +244,7 @@ class Arrival:
         entry_check(app, self._config.entry, files=self._files)
         own = any(record.path == RECORD_NAME for record in records)
         check_bound(
-            self._files.read_bytes(app / RECORD_NAME, _RECORD_LIMIT) if own else None,
+            self._files.read_bytes(app / RECORD_NAME, MAX_RECORD_BYTES) if own else None,
             app_id=self._config.app_id,
             version=version,
             files=records,

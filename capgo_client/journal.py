@@ -77,17 +77,22 @@ class Journal:
 
     def ready(self, version: str) -> None:
         """The app said so for the first time in this process."""
-        self.launched(version)
         with self._lock:
             if self._is_ready:
                 return
             self._is_ready = True
-        self._stats.record("app_launch_ready", version_name=version, metadata=self._duration("notify_app_ready"))
+        self.launched(version)  # the duration counts from it
+        self._tell("app_launch_ready", version, self._duration("notify_app_ready"))
 
     def timed_out(self, version: str, *, timeout: float) -> None:
         """The ready timer ran out."""
         metadata = {**self._duration("app_ready_timeout"), "timeout_ms": str(int(timeout * 1000))}
-        self._stats.record("app_launch_timeout", version_name=version, metadata=metadata)
+        self._tell("app_launch_timeout", version, metadata)
+
+    def _tell(self, action: str, version: str, metadata: dict[str, str] | None = None) -> None:
+        """Something that the running version did: its launch is told first, whichever thread is quicker."""
+        self.launched(version)
+        self._stats.record(action, version_name=version, metadata=metadata)
 
     def _duration(self, source: str) -> dict[str, str]:
         duration = max(0.0, self._clock.monotonic() - self._began)
@@ -100,19 +105,15 @@ class Journal:
     def crashed(self, version: str, error: BaseException, *, ready: bool) -> None:
         """The app reported a crash: of a version that works, or of one that never came so far."""
         action = "app_crash" if ready else "app_initialization_failure"
-        metadata = {"exit_reason": type(error).__name__, "source": "report_crash"}
-        self._stats.record(action, version_name=version, metadata=metadata)
+        self._tell(action, version, {"exit_reason": type(error).__name__, "source": "report_crash"})
 
     def short_of_memory(self, version: str) -> None:
         """The system asked the app for memory."""
-        self.launched(version)
-        self._stats.record("app_memory_warning", version_name=version)
+        self._tell("app_memory_warning", version)
 
     def moved(self, version: str, *, to_foreground: bool) -> None:
         """The app came to be seen, or ceased to be."""
-        self.launched(version)
-        action = "app_moved_to_foreground" if to_foreground else "app_moved_to_background"
-        self._stats.record(action, version_name=version)
+        self._tell("app_moved_to_foreground" if to_foreground else "app_moved_to_background", version)
         if not to_foreground:
             self._trace.take_away()
         elif self._enabled():

@@ -184,6 +184,13 @@ def test_a_crash_of_a_new_version_and_one_of_a_proven_version(app):
     assert "update_fail" not in [name for name, _ in since(app, before)]
 
 
+@pytest.mark.parametrize("does", [lambda u: u.report_crash(ValueError()), lambda u: u.notify_app_ready()])
+def test_what_happens_at_once_is_told_after_the_launch_that_it_happened_in(app, monkeypatch, does):
+    monkeypatch.setattr("capgo_client.engine.Engine.note_launch", lambda self: None)  # the worker is slow
+    does(app.launch(update_url=""))
+    assert [name for name, _ in actions(app)][:2] == ["app_launch_start", "app_moved_to_foreground"]
+
+
 def test_a_version_that_used_up_its_starts_is_told_by_the_start_that_gives_it_up(app):
     app.queue("1.5.0")
     for _ in range(3):
