@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from capgo_client.errors import ArchiveError, Cancelled, StorageError
+from capgo_client.install import checked
 from capgo_client.install.folders import Folders, name_refused
 from capgo_client.install.names import NameSet
 from capgo_client.install.record import FileRecord
@@ -148,13 +149,9 @@ class _Assembly:
     def _read_back(self, path: Path) -> tuple[int, bytes]:
         fd = self._files.open_read(path)
         try:
-            digest, size = hashlib.sha256(), 0
-            while chunk := self._files.read(fd, _STEP):
-                digest.update(chunk)
-                size += len(chunk)
+            return checked.hashed(fd, files=self._files)
         finally:
             self._files.close(fd)
-        return size, digest.digest()
 
     def _copy(self, source: int, target: int, most: int) -> tuple[int, bytes]:
         """Copy and hash; a source that has become longer is cut off, and its hash is then wrong."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import stat
 
 from capgo_client.errors import Cancelled
-from capgo_client.install.checked import is_passing
+from capgo_client.install.checked import hashed, is_passing
 from capgo_client.install.seal import SealError, read_list, read_seal
 from capgo_client.install.store import APP, cannot_look
 from capgo_client.install.trees import remove_tree
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["audit"]
 
-_CHUNK = 1 << 18
 #: What Python itself writes beside a module that it imports; removed, never held against the bundle, not even where
 #: the publisher packed some: Python makes it anew of the module, or does without.
 _BYTE_CODE = "__pycache__"
@@ -107,12 +105,9 @@ def _fault(path: Path, record: FileRecord, *, files: Files) -> str:
 
 
 def _digest(path: Path, *, files: Files) -> tuple[int, str]:
-    digest, size = hashlib.sha256(), 0
     fd = files.open_read(path)
     try:
-        while chunk := files.read(fd, _CHUNK):
-            digest.update(chunk)
-            size += len(chunk)
+        size, digest = hashed(fd, files=files)
     finally:
         files.close(fd)
-    return size, digest.hexdigest()
+    return size, digest.hex()

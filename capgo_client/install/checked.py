@@ -6,6 +6,7 @@ It guards against torn writes and rotten disks, not against an attacker, who cou
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import stat
 import zlib
@@ -18,10 +19,14 @@ if TYPE_CHECKING:
 
     from capgo_client.seams import Files
 
-__all__ = ["DamagedError", "is_passing", "pack", "put", "read", "sync_folder", "unpack", "write_synced"]
+__all__ = ["DamagedError", "hashed", "is_passing", "pack", "put", "read", "sync_folder", "unpack", "write_synced"]
 
 #: The process, or the system as a whole, lacks something just now: this says nothing about the file.
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
+
+
+#: How much of a file is read at once when it is hashed (bytes).
+_CHUNK = 1 << 18
 
 
 class DamagedError(ValueError):
@@ -54,6 +59,15 @@ def unpack(data: bytes) -> object:
 def read(path: Path, *, files: Files, limit: int) -> object:
     """The document in a file of at most ``limit`` bytes; raises OSError or DamagedError."""
     return unpack(files.read_bytes(path, limit))
+
+
+def hashed(fd: int, *, files: Files) -> tuple[int, bytes]:
+    """Size and SHA-256 of what an open file holds from here on, in bounded memory; raises OSError."""
+    digest, size = hashlib.sha256(), 0
+    while chunk := files.read(fd, _CHUNK):
+        digest.update(chunk)
+        size += len(chunk)
+    return size, digest.digest()
 
 
 def write_synced(path: Path, data: bytes, *, files: Files) -> None:

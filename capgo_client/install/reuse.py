@@ -5,13 +5,13 @@ A sealed record only tells where to look. What stands there is hashed, and hashe
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from capgo_client.errors import Cancelled
+from capgo_client.install import checked
 from capgo_client.install.seal import SealError, read_list
 from capgo_client.install.store import APP
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Local", "find_local"]
 
-_CHUNK = 1 << 18
 #: The command line compresses no file below this size, so a shorter one was sent as it is (bundle-formats section 5).
 _SMALLEST_COMPRESSED = 8192
 #: How much of the builtin folder is looked at: more files than a manifest can list, and a second or two of hashing.
@@ -155,13 +154,9 @@ class _Index:
         try:
             if not stat.S_ISREG(self._files.fstat(fd).st_mode):
                 return None
-            digest, size = hashlib.sha256(), 0
-            while chunk := self._files.read(fd, _CHUNK):
-                digest.update(chunk)
-                size += len(chunk)
+            return checked.hashed(fd, files=self._files)
         finally:
             self._files.close(fd)
-        return size, digest.digest()
 
 
 def _name(wanted: Wanted, names: set[str], size: int) -> tuple[str, ...] | None:
