@@ -69,6 +69,14 @@ class Result:
         """Whether the service gave no answer to act on: then nothing that could not be fetched again may go (P8)."""
         return self.code == "retry_after" or isinstance(self.outcome, (Failed, Limited, PlanEnded))
 
+    @property
+    def fetched_all(self) -> bool:
+        """Whether what the service just offered is on disk: what was downloaded, in part or whole, is needed no more.
+
+        After any other answer a partial stays, for an offer that comes again.
+        """
+        return self.action in ("queued", "ready")
+
 
 class Cycle:
     """Runs cycles, one at a time. Nothing that the world does raises out of ``run``."""

@@ -102,7 +102,7 @@ class Engine:
             endpoints=lambda: self.presence.endpoints,
         )
         self.stats = Stats(
-            folder / "stats",
+            self.store.stats,
             files=files,
             clock=clock,
             identity=self.presence.identity,
@@ -110,7 +110,7 @@ class Engine:
             enabled=self._tells,
             current=lambda: self.running().version,
         )
-        trace = Trace(folder / "stats", files=files)
+        trace = Trace(self.store.stats, files=files)
         self.journal = Journal(self.stats, trace, clock=clock, enabled=self._tells)
         self.opening = Opening(config, store=self.store, ledger=self.ledger, clock=clock)
         self._starting = Starting(config, opening=self.opening, ledger=self.ledger, clock=clock)
@@ -272,7 +272,11 @@ class Engine:
         if not self._looked_over:
             self._looked_over = True
             upkeep.quietly(lambda: self._look_over(upkeep))
-        upkeep.quietly(lambda: upkeep.tidy(self.running().bundle_id, outage=result.is_outage))
+        upkeep.quietly(
+            lambda: upkeep.tidy(
+                self.running().bundle_id, outage=result.is_outage, keep_downloads=not result.fetched_all
+            )
+        )
         self.stats.begin()
 
     def _look_around(self) -> None:
@@ -292,7 +296,10 @@ class Engine:
             self.emitter.emit(Event("app_ready", bundle=self._session.opened.bundle, status=status))
 
     def _look_over(self, upkeep: Upkeep) -> None:
-        upkeep.look_over(self.running().bundle_id)
+        """The full verify of what runs; where that is damaged, of what would open next as well, until one is sound."""
+        bundle_id = self.running().bundle_id
+        while upkeep.look_over(bundle_id):
+            bundle_id = self.opening.candidate().bundle_id
 
     def _upkeep(self) -> Upkeep:
         from capgo_client.upkeep import Upkeep

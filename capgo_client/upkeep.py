@@ -72,12 +72,14 @@ class Upkeep:
         _log.info("install %s is left over and not taken in: %s", bundle_id, problems[0])
         return None
 
-    def tidy(self, running_id: str, *, outage: bool = False) -> None:
+    def tidy(self, running_id: str, *, outage: bool = False, keep_downloads: bool = True) -> None:
         """Remove what nothing needs; in an ``outage`` no install, for nobody could bring it again (promise P8).
 
         Raises StorageError.
         """
         with install_lock(self._store.folder, files=self._files, patience=0.0):
+            if not keep_downloads:
+                self._store.drop_downloads(should_stop=self._should_stop)
             if outage or not self._ledger.load().writable:  # what we cannot know of, a newer library may need
                 self._store.clear_up(should_stop=self._should_stop)
                 return

@@ -236,6 +236,14 @@ class Store:
                 if not should_stop():
                     self._empty(folder / entry, should_stop=should_stop)
 
+    def drop_downloads(self, *, should_stop: Callable[[], bool]) -> None:
+        """Remove what was downloaded and is not going to be installed; the caller holds the install lock."""
+        for name in self._scan(self.downloads):
+            try:
+                remove_tree(self.downloads / name, files=self._files, should_stop=should_stop)
+            except OSError as exc:
+                _log.debug("a download could not be removed: %s", exc.strerror)
+
     def _scan(self, folder: Path) -> tuple[str, ...]:
         try:
             return tuple(entry.name for entry in self._files.scan(folder))

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["Updater", "current_updater"]
 
 _log = logging.getLogger("capgo_client")
+# Silent unless the app sets up logging: without this, Python itself would write our warnings to stderr (decision 18).
+_log.addHandler(logging.NullHandler())
 
 
 class Updater(BundleMethods, AskingMethods, ChoiceMethods):

@@ -36,10 +36,15 @@ def test_an_app_that_sets_up_no_logging_sees_nothing_of_a_good_start(app, capfd)
     assert capfd.readouterr() == ("", "")
 
 
+def test_an_app_that_sets_up_no_logging_sees_nothing_of_a_bad_one_either(app, capfd):
+    in_child(app, "u = updater(); u.start(); u.report_crash(RuntimeError('x')); u.verify('builtin'); u.close()")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_our_loggers_have_no_handler_that_writes(app):
     app.launch()
     root = logging.getLogger("capgo_client")
-    assert [type(handler) for handler in root.handlers] in ([], [logging.NullHandler])
+    assert [type(handler) for handler in root.handlers] == [logging.NullHandler]
     assert root.level == logging.NOTSET
 
 
