@@ -46,6 +46,15 @@ class Point:
         """Whether nothing cut it off."""
         return self.life.ended
 
+    @property
+    def place(self) -> str:
+        """Where it was cut off, in words."""
+        if self.ended:
+            return "not cut off"
+        if self.nth:
+            return next((word for word in self.life.said if word.startswith("killed ")), "killed")
+        return f"killed after {self.seconds * 1000:.1f} ms"
+
 
 class Bench:
     """One operation on one scene, prepared once and done as often as wanted from the same beginning."""
@@ -66,9 +75,7 @@ class Bench:
         if self.scene.data.exists():
             shutil.copytree(self.scene.data, self.device, symlinks=True)
 
-    def live(
-        self, *, files: Mapping[str, Any] | None = None, kill_after: float | None = None, life: str = ""
-    ) -> Lived:
+    def live(self, *, files: Mapping[str, Any] | None = None, kill_after: float | None = None, life: str = "") -> Lived:
         """The operation, once, on what the device holds now; ``life`` as ``Runner.live`` takes it."""
         return self._runner.live(
             self._options, operation=self.operation.name, files=files, kill_after=kill_after, life=life

@@ -62,18 +62,24 @@ class BriskClock(Clock):
 
 
 class KillingFiles(Files):
-    """Ends the process without any clean-up in place of its n-th call, whatever thread makes it; 0: never."""
+    """Ends the process without any clean-up in place of its n-th call, whatever thread makes it; 0: never.
+
+    Set ``say`` to hear at which call that was.
+    """
 
     def __init__(self, nth: int = 0) -> None:
         self.nth = nth
         self.count = 0
+        self.say: Say = lambda _text: None
         self._lock = threading.Lock()
 
-    def look(self) -> None:
+    def look(self, kind: str = "", place: object = "") -> None:
         """Called before each call."""
         with self._lock:
             self.count += 1
             if self.count == self.nth:
+                name = "/".join(Path(place).parts[-2:]) if isinstance(place, (str, os.PathLike)) else ""
+                self.say(f"killed before {kind} {name}".rstrip())
                 os._exit(KILLED)
 
 
@@ -81,7 +87,7 @@ def _counted(name: str) -> Callable[..., Any]:
     real = getattr(Files, name)
 
     def call(self: KillingFiles, *args: Any, **kwargs: Any) -> Any:
-        self.look()
+        self.look(name, args[0])
         return real(self, *args, **kwargs)
 
     return call
@@ -94,6 +100,8 @@ for _name in CALLS:
 def lived(order: dict[str, Any], say: Say) -> dict[str, Any]:
     """Live ``order``; return what is to be told at the end. ``say`` tells at once, and what it told outlives a kill."""
     files = _files(order.get("files"))
+    if isinstance(files, KillingFiles):
+        files.say = say
     with Updater(**order["options"], clock=BriskClock(), files=files, trust_env=False, app_ready_timeout=3600.0) as app:
         bundle = app.start()
         say(f"opened {bundle.version}")
@@ -164,7 +172,15 @@ def _answer(order: dict[str, Any], write: Callable[[bytes], object]) -> None:
     write(json.dumps(told).encode("ascii") + b"\n")
 
 
+def _load(order: dict[str, Any]) -> None:
+    """Import what the order names before the fork, or each life would do so again."""
+    for name in (order.get("life"), (order.get("files") or {}).get("make")):
+        if name:
+            _named(name)
+
+
 def _in_a_fork(order: dict[str, Any]) -> dict[str, Any]:
+    _load(order)
     read, write = os.pipe()
     child = os.fork()
     if not child:
@@ -190,6 +206,7 @@ def main() -> None:
     if "--once" in sys.argv:
         _answer(json.loads(sys.stdin.readline()), lambda data: (sys.stdout.buffer.write(data), sys.stdout.flush()))
         return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who asked; it closes our stdin
     gc.freeze()  # or each fork would copy every page that its collector looks at
     for line in sys.stdin:
         sys.stdout.write(json.dumps(_in_a_fork(json.loads(line))) + "\n")
@@ -197,4 +214,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # By its own name, or the classes of this module would be there twice.
+    importlib.import_module("capgo_client.testing.crash.lives").main()
