@@ -11,7 +11,7 @@ WORKERS ?= 2
 help:
 	@echo "make demo    the whole story in one minute, against a service on loopback"
 	@echo "make test    the test suite (under three minutes on two cores)"
-	@echo "make crash   killed at every file-system call (about a minute)"
+	@echo "make crash   killed, unplugged, failed and damaged at every file-system call (some minutes)"
 	@echo "make faults  every fault in every mode, and build/faults.html (FAULTS_CELLS=ci: the fixed subset)"
 	@echo "make fleet   100,000 devices through an outage, a bad release and a plan that ends; build/fleet.png"
 	@echo "make timing  the time limits without any grace (alone on the machine)"
@@ -34,16 +34,18 @@ demo: $(VENV)/.app
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
-# Killed at every file-system call of a life; `make test` tries every eleventh.
+# Every operation killed, unplugged and made to fail at every call of its own, and what is damaged on disk; `make test`
+# tries a sample. CRASH_STEP=5 tries every fifth call.
+CRASH_STEP ?= 1
 crash: $(VENV)/.dev
-	CRASH_STEP=1 $(BIN)/python -m pytest -n $(WORKERS) tests/crash
+	CRASH_STEP=$(CRASH_STEP) $(BIN)/python -m pytest -n $(WORKERS) tests/crash
 
 # Every fault in every mode and state (a quarter of an hour); FAULTS_CELLS=ci is the fixed subset (two minutes). More
 # workers than cores, for most cells wait for what never comes.
 FAULTS_CELLS ?= all
 FAULTS_WORKERS ?= 4
 faults: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+	$(BIN)/python -m pytest -n $(WORKERS) -m slow --ignore tests/crash
 	PYTHONPATH=.:tests $(BIN)/python -m faults --cells $(FAULTS_CELLS) --workers $(FAULTS_WORKERS) --out build
 
 # On all processors; half a minute on two idle ones.

@@ -57,6 +57,7 @@ class Scope:
         self._end = None if seconds is None else now() + seconds
         self._lock = threading.Lock()
         self._cancelled = False
+        self._overdue = False
         self._wakers: dict[int, Callable[[], None]] = {}
         self.stage = "start"
 
@@ -67,7 +68,7 @@ class Scope:
             Cancelled: ``cancel()`` was called.
             DeadlineExceeded: the end is reached.
         """
-        if self._cancelled:
+        if self._cancelled and not self._overdue:
             raise Cancelled("The exchange was cancelled")
         if self._end is None:
             return self._step
@@ -82,7 +83,7 @@ class Scope:
 
     def expired(self) -> DeadlineExceeded | Cancelled:
         """The error for an operation that took all the time it was given."""
-        if self._cancelled:
+        if self._cancelled and not self._overdue:
             return Cancelled("The exchange was cancelled")
         when, hint = _STAGES[self.stage]
         if self._end is not None and (self._step is None or now() >= self._end):
@@ -90,8 +91,13 @@ class Scope:
         return DeadlineExceeded(f"Nothing happened for {self._step:g} s {when}", hint=hint)
 
     def cancel(self) -> None:
-        """End the exchange now: wake whatever waits, and let every later operation raise ``Cancelled``."""
+        """End the exchange now: wake whatever waits, and let every later operation raise ``Cancelled``.
+
+        After the end it is still the end that is told: on a busy machine whoever waits may notice it before us.
+        """
         with self._lock:
+            if not self._cancelled:
+                self._overdue = self._end is not None and now() >= self._end
             self._cancelled = True
             # Under the lock, because a socket is closed only after it was unregistered: no descriptor used anew
             # by another thread can be hit.

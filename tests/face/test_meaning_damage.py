@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 import pytest
 
 from capgo_client import BundleError, ChecksumError
+from capgo_client.install.trees import remove_tree
+from capgo_client.seams import Files
 from capgo_client.testing import FaultyFiles
 
 pytestmark = pytest.mark.promise(3)
@@ -29,7 +30,7 @@ def _rewrite(path, text):
 def _remove(path):
     _open_for_writing(path)
     if path.is_dir():
-        shutil.rmtree(path)
+        remove_tree(path, files=Files())  # also what is read-only
     else:
         path.unlink()
 

@@ -56,8 +56,18 @@ class TestScope:
         with pytest.raises(Cancelled):
             scope.remaining()
 
-    def test_cancelled_wins_over_expired(self):
+    def test_cancelled_after_its_end_it_is_the_end_that_is_told(self):
         scope = Scope(0)
+        scope.cancel()
+        scope.cancel()
+        with pytest.raises(DeadlineExceeded):
+            scope.remaining()
+        assert type(scope.expired()) is DeadlineExceeded
+
+    def test_cancelled_in_time_it_stays_so_when_the_end_comes(self):
+        scope = Scope(0.05)
+        scope.cancel()
+        threading.Event().wait(0.06)
         scope.cancel()
         with pytest.raises(Cancelled):
             scope.remaining()
