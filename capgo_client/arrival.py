@@ -95,6 +95,7 @@ class Arrival:
         progress: Progress,
         should_stop: Callable[[], bool],
         write_down: Callable[[Install], Install],
+        on_disk: Callable[[], Install | None] = lambda: None,
         patience: float = 0.0,
         note: Note = lambda action, name: None,  # noqa: ARG005
     ) -> Install:
@@ -111,6 +112,8 @@ class Arrival:
             should_stop: asked between steps.
             write_down: puts the install into the state while the install lock is still held: a clean-up between the
                 two would take it for a leftover.
+            on_disk: the install of that very version that another process, or thread, made while we waited for the
+                install lock; it is returned as it is, and ``write_down`` is not called.
             patience: how long to wait for another process that installs (seconds).
             note: told (action, file name or "") of each step that Capgo's statistics know.
 
@@ -129,12 +132,23 @@ class Arrival:
             refuse_real_host(url)
         run = _Run(update, scope, progress, should_stop, write_down, note)
         with install_lock(self._store.folder, files=self._files, patience=patience):
-            self._store.prepare()
+            found = on_disk()
+            if found is not None:
+                return found
+            self._prepare()
             folder = self._delta_folder(update)
             sweep_deltas(self._store.downloads, keep=folder.name, files=self._files)
             install = self._bring(run, folder)
             drop_delta(folder, files=self._files)
             return install
+
+    def _prepare(self) -> None:
+        try:
+            self._store.prepare()
+        except OSError as exc:
+            raise StorageError(
+                f"the data directory cannot be written: {exc.strerror}", code="state_unwritable"
+            ) from exc
 
     def missing(self, manifest: Sequence[ManifestEntry], *, session_key: str) -> tuple[tuple[ManifestEntry, ...], int]:
         """The files of a manifest that would have to be downloaded, and how many it has in all. Asks nobody.

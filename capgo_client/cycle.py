@@ -294,6 +294,7 @@ class Cycle:
                 progress=progress,
                 should_stop=self.should_stop,
                 write_down=lambda install: self._write_down(replace(install, by_app=by_app)),
+                on_disk=lambda: self._on_disk(update),
                 patience=patience,
                 note=lambda action, name: self._journal.step(action, update.version, name),
             )
@@ -318,6 +319,10 @@ class Cycle:
             return  # close() ended it; it goes on at the next start
         self._journal.download_failed(update.version, exc, running=self._running().version)
         self._emitter.emit(Event("download_failed", version=update.version, error=exc.code, message=exc.message))
+
+    def _on_disk(self, update: Update) -> Install | None:
+        install = decide.on_disk(self._ledger.load().state, update)
+        return install if install is not None and not self._store.fault(install.id, entry=self._config.entry) else None
 
     def _write_down(self, install: Install) -> Install:
         self._ledger.change(lambda state: state.with_install(install), patience=PATIENCE)
@@ -352,6 +357,8 @@ class Cycle:
         state = self._ledger.change(step, patience=PATIENCE)
         if state.next == bundle_id and before != [bundle_id]:
             self._journal.queued(self._opening.bundle(state, bundle_id).version, old=self._running().version)
+        if bundle_id != BUILTIN_ID and state.install(bundle_id) is None:
+            return Result("failed", f"{version} was removed before it was queued", code="bundle_unknown")
         if state.next == bundle_id and not order.direct:
             self._emitter.emit(Event("set_next", bundle=self._opening.bundle(state, bundle_id), version=version))
         return Result("queued", f"{version} opens at the next start", bundle_id=bundle_id)

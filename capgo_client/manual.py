@@ -97,10 +97,12 @@ class Manual:
             return ()
         self._install(bundle_id)
         engine = self._engine
-        if not full:
-            fault = engine.store.fault(bundle_id, entry=self._config.entry)
-            return (fault,) if fault else ()
-        return audit(engine.store.installs / bundle_id, files=engine.files, should_stop=engine.cycle.should_stop)
+        fault = engine.store.fault(bundle_id, entry=self._config.entry)
+        problems: tuple[str, ...] = ()
+        if full:
+            folder = engine.store.installs / bundle_id
+            problems = audit(folder, files=engine.files, should_stop=engine.cycle.should_stop)
+        return problems or ((fault,) if fault else ())  # what a start would refuse is not sound either
 
     # ---- fetching ----
 
@@ -142,6 +144,8 @@ class Manual:
         """Queue it; ``at_once``: whatever delay conditions there are."""
         self._require_usable(bundle_id)
         state = self._change(lambda state: decide.queued(state, bundle_id, by_app=True, at_once=at_once))
+        if bundle_id != BUILTIN_ID and state.install(bundle_id) is None:
+            raise _unknown(bundle_id)  # another process was quicker to remove it
         bundle = self._opening.bundle(state, bundle_id)
         self._engine.journal.queued(bundle.version, old=self._engine.running().version)
         self._engine.emitter.emit(Event("set_next", bundle=bundle, version=bundle.version))
@@ -208,7 +212,23 @@ class Manual:
         if bundle_id == BUILTIN_ID:
             raise BundleError("the builtin ships with the installer and cannot be deleted", code="bundle_protected")
         install = self._install(bundle_id)
-        state, session = self._state, self._engine.session
+        self._require_expendable(self._state, bundle_id)
+        engine = self._engine
+        with install_lock(engine.store.folder, files=engine.files, patience=PATIENCE):
+            # Forgotten first: killed in between, it is there again after the next start, rather than known and gone.
+            self._change(lambda state: self._without(state, bundle_id))
+            engine.store.remove(bundle_id)
+        engine.journal.deleted([install.version])
+
+    def _without(self, state: State, bundle_id: str) -> State:
+        """Looked at under the state lock: nobody queues, opens or proves it in between."""
+        self._require_expendable(state, bundle_id)
+        if self._engine.store.is_leased(bundle_id):
+            raise BundleError(f"another process runs from bundle {bundle_id}", code="bundle_in_use")
+        return retention.forgotten(state, frozenset({bundle_id}))
+
+    def _require_expendable(self, state: State, bundle_id: str) -> None:
+        session = self._engine.session
         running = "" if session is None else session.opened.bundle.id
         if bundle_id in (state.current, state.next, state.fallback, running):
             raise BundleError(
@@ -216,11 +236,6 @@ class Manual:
                 code="bundle_protected",
                 hint="set another one first",
             )
-        with install_lock(self._engine.store.folder, files=self._engine.files, patience=PATIENCE):
-            if not self._engine.store.remove(bundle_id):
-                raise BundleError(f"another process runs from bundle {bundle_id}", code="bundle_in_use")
-            self._change(lambda state: retention.forgotten(state, frozenset({bundle_id})))
-        self._engine.journal.deleted([install.version])
 
     def _change(self, step: Callable[[State], State]) -> State:
         return self._engine.ledger.change(step, patience=PATIENCE)
@@ -228,7 +243,7 @@ class Manual:
     def _install(self, bundle_id: str) -> Install:
         install = self._state.install(bundle_id)
         if install is None:
-            raise BundleError(f"there is no bundle {bundle_id!r}", code="bundle_unknown", hint="see bundles()")
+            raise _unknown(bundle_id)
         return install
 
     def _require_usable(self, bundle_id: str) -> None:
@@ -240,6 +255,10 @@ class Manual:
         fault = self._engine.store.fault(bundle_id, entry=self._config.entry)
         if fault:
             raise BundleError(f"{install.version} cannot be opened: {fault}", code="bundle_damaged")
+
+
+def _unknown(bundle_id: str) -> BundleError:
+    return BundleError(f"there is no bundle {bundle_id!r}", code="bundle_unknown", hint="see bundles()")
 
 
 def _offer(url: str, version: str, session_key: str, checksum: str, manifest: tuple[ManifestEntry, ...]) -> Update:

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 
 from capgo_client.bundle import BUILTIN_ID, Bundle, BundleStatus
-from capgo_client.errors import StorageError
+from capgo_client.errors import BundleError, StorageError
 from capgo_client.install.ledger import FROM_FILE, FROM_NOTHING
 from capgo_client.life import boot
 
@@ -208,11 +208,21 @@ class Opening:
             _log.warning("install %s is passed over: %s", bundle_id, exc)
             return False
 
+    def lease(self, bundle_id: str) -> FileLock | None:
+        """The lease on what is opened next; none for the builtin. Raises BundleError, StorageError ``cannot_look``."""
+        hold = self._take(bundle_id)
+        if hold.obstacle:
+            raise StorageError(hold.obstacle, code="cannot_look")
+        if not hold.sound:
+            raise BundleError(f"bundle {bundle_id} cannot be opened: {hold.fault}", code="bundle_damaged")
+        return hold.lease
+
     def _take(self, bundle_id: str) -> _Hold:
         """A lease on an install, and whether it may be opened; the builtin needs none."""
         if bundle_id == BUILTIN_ID:
             return _Hold(sound=True)
-        lease = self._store.lease(bundle_id)
+        # As ``Store.fault`` does, twice.
+        lease = self._store.lease(bundle_id) or self._store.lease(bundle_id)
         fault, obstacle = "it is gone, or being removed", ""
         try:
             # The lease first: from here on nobody removes it, so what the glance sees stays true.
@@ -223,15 +233,16 @@ class Opening:
             return _Hold(sound=True, lease=lease)
         _log.warning("install %s is not opened: %s", bundle_id, fault)
         _Hold(sound=False, lease=lease).release()
-        return _Hold(sound=False, obstacle=obstacle)
+        return _Hold(sound=False, fault=fault, obstacle=obstacle)
 
 
 @dataclass(frozen=True, slots=True)
 class _Hold:
-    """``obstacle`` is what kept us from telling whether it is sound."""
+    """``fault`` is why it is not sound, ``obstacle`` what kept us from telling."""
 
     sound: bool
     lease: FileLock | None = None
+    fault: str = ""
     obstacle: str = ""
 
     def release(self) -> None:

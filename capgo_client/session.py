@@ -264,24 +264,26 @@ class Session:
         return bundle
 
     def _switch(self, bundle_id: str) -> Bundle:
-        fault = "" if bundle_id == BUILTIN_ID else self._store.fault(bundle_id, entry=self._config.entry)
-        if fault:
-            raise BundleError(f"bundle {bundle_id} cannot be opened: {fault}", code="bundle_damaged")
+        lease = self._opening.lease(bundle_id)
         token = os.urandom(16).hex()
         before: list[State] = []
 
         def step(state: State) -> State:
             before.append(state)
+            if bundle_id != BUILTIN_ID and state.install(bundle_id) is None:
+                raise BundleError(f"bundle {bundle_id} was removed just now", code="bundle_unknown")
             return boot.opened(decide.queued_for_switch(state, bundle_id), bundle_id, token=token)
 
-        after = self._ledger.change(step, patience=_BRIEFLY)
-        lease = None if bundle_id == BUILTIN_ID else self._store.lease(bundle_id)
+        try:
+            after = self._ledger.change(step, patience=_BRIEFLY)
+        except CapgoError:
+            _let_go(lease)
+            raise
         bundle = self._opening.bundle(after, bundle_id)
         try:
             _call(self._reload, bundle)
         except Exception as exc:
-            if lease is not None:
-                lease.release()
+            _let_go(lease)
             self._ledger.change(lambda state: boot.restored(state, before[0], bundle_id), patience=_PATIENTLY)
             raise BundleError(f"reload raised for {bundle.version}; nothing changed", code="reload_failed") from exc
         with self._lock:
@@ -319,6 +321,11 @@ class Session:
             return ()
         timer.stop()
         return (timer.thread,)
+
+
+def _let_go(lease: FileLock | None) -> None:
+    if lease is not None:
+        lease.release()
 
 
 def _call(reload: Reload | None, bundle: Bundle) -> None:

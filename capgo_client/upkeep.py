@@ -66,7 +66,7 @@ class Upkeep:
 
     def _sound_seal(self, bundle_id: str) -> Seal | None:
         """The seal of an orphan that passes the full verify: it may be what a power cut left of a removal."""
-        problems = audit(self._store.installs / bundle_id, files=self._files, should_stop=self._should_stop)
+        problems = self._audit(bundle_id) and self._audit(bundle_id)
         if not problems:
             return self._store.seal(bundle_id)
         _log.info("install %s is left over and not taken in: %s", bundle_id, problems[0])
@@ -117,7 +117,7 @@ class Upkeep:
         if bundle_id == BUILTIN_ID:
             return ()
         try:
-            problems = audit(self._store.installs / bundle_id, files=self._files, should_stop=self._should_stop)
+            problems = self._audit(bundle_id) and self._audit(bundle_id)  # twice, as ``Store.fault`` looks twice
         except Cancelled:
             return ()
         if problems:
@@ -125,6 +125,9 @@ class Upkeep:
             self._store.break_seal(bundle_id)
             self._ledger.change(lambda state: boot.damaged(state, bundle_id), patience=PATIENCE)
         return problems
+
+    def _audit(self, bundle_id: str) -> tuple[str, ...]:
+        return audit(self._store.installs / bundle_id, files=self._files, should_stop=self._should_stop)
 
     def quietly(self, step: Callable[[], None]) -> None:
         """Do ``step``; that the disk forbids it is no reason to end the cycle."""

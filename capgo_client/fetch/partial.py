@@ -125,9 +125,14 @@ class Partial:
                 self._files.close(fd)
 
     def finish(self) -> Path:
-        """Give the partial the name of a complete file."""
-        with storage():
-            self._files.rename(self.path, self.complete)
+        """Give the partial the name of a complete file; on a disk that is too full even for that nothing stays."""
+        try:
+            with storage():
+                self._files.rename(self.path, self.complete)
+        except StorageError as exc:
+            if exc.code == "insufficient_disk_space":
+                self.discard()
+            raise
         self._remove(self._note)
         return self.complete
 

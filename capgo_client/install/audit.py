@@ -7,7 +7,7 @@ import stat
 from capgo_client.errors import Cancelled
 from capgo_client.install.checked import hashed, is_passing
 from capgo_client.install.seal import SealError, read_list, read_seal
-from capgo_client.install.store import APP, cannot_look
+from capgo_client.install.store import APP, LEASE, cannot_look
 from capgo_client.install.trees import remove_tree
 
 TYPE_CHECKING = False
@@ -42,6 +42,8 @@ def _problems(folder: Path, *, files: Files, should_stop: Callable[[], bool]) ->
     """As ``audit``; raises SealError, and OSError where ``is_passing``."""
     records = read_list(folder, read_seal(folder, files=files), files=files)
     problems: list[str] = []
+    if not _is_file(folder / LEASE, files=files):
+        problems.append("its lease is not a file")
     expected = {record.path: record for record in records if _BYTE_CODE not in record.path.split("/")[:-1]}
     for path in _files_below(folder / APP, "", problems, files=files):
         record = expected.pop(path, None)
@@ -52,6 +54,16 @@ def _problems(folder: Path, *, files: Files, should_stop: Callable[[], bool]) ->
             problems.append(fault)
     problems.extend(f"{path} is missing" for path in sorted(expected))
     return tuple(problems)
+
+
+def _is_file(path: Path, *, files: Files) -> bool:
+    """Whether a plain file is there; raises OSError where ``is_passing``."""
+    try:
+        return stat.S_ISREG(files.lstat(path).st_mode)
+    except OSError as exc:
+        if is_passing(exc):
+            raise
+        return False
 
 
 def _files_below(folder: Path, prefix: str, problems: list[str], *, files: Files) -> list[str]:

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Origin", "entry_check", "install_archive", "install_files"]
 
-_NO_SPACE = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -172,7 +170,7 @@ def _discard(stage: Path, *, files: Files) -> None:
 
 
 def _translated(exc: OSError) -> StorageError | ArchiveError:
-    if exc.errno in _NO_SPACE:
+    if checked.is_full(exc):
         return StorageError(
             "the disk is full", code="insufficient_disk_space", hint="the update is tried again when there is room"
         )

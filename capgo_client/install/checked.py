@@ -19,10 +19,22 @@ if TYPE_CHECKING:
 
     from capgo_client.seams import Files
 
-__all__ = ["DamagedError", "hashed", "is_passing", "pack", "put", "read", "sync_folder", "unpack", "write_synced"]
+__all__ = [
+    "DamagedError",
+    "hashed",
+    "is_full",
+    "is_passing",
+    "pack",
+    "put",
+    "read",
+    "sync_folder",
+    "unpack",
+    "write_synced",
+]
 
 #: The process, or the system as a whole, lacks something just now: this says nothing about the file.
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
+_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
 #: How much of a file is read at once when it is hashed (bytes).
@@ -36,6 +48,11 @@ class DamagedError(ValueError):
 def is_passing(exc: OSError) -> bool:
     """Whether a later look may well succeed, so that nothing may be given up or replaced because of this one."""
     return exc.errno in _PASSING
+
+
+def is_full(exc: BaseException) -> bool:
+    """Whether the disk has no room, or this user's share of it none."""
+    return isinstance(exc, OSError) and exc.errno in _FULL
 
 
 def pack(document: object) -> bytes:

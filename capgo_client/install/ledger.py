@@ -109,7 +109,7 @@ class Ledger:
     def _load_one(self, path: Path, origin: str) -> Loaded | None:
         """One generation; None where it is missing or damaged. Raises OSError where that cannot be told now."""
         try:
-            document = checked.read(path, files=self._files, limit=_LIMIT)
+            document = self._read(path)
             schema = document.get("schema") if isinstance(document, dict) else None
             if isinstance(schema, int) and schema > SCHEMA:
                 return Loaded(self._newer(document), NEWER_SCHEMA, "the state file was written by a newer library")
@@ -121,6 +121,12 @@ class Ledger:
                 raise
             _log.warning("%s cannot be used: %s", path.name, exc)
             return None
+
+    def _read(self, path: Path) -> object:
+        try:
+            return checked.read(path, files=self._files, limit=_LIMIT)
+        except OSError:  # one error of a disk may be the only one, and the older generation lacks the last change
+            return checked.read(path, files=self._files, limit=_LIMIT)
 
     @contextmanager
     def locked(self, *, patience: float) -> Iterator[None]:
@@ -149,6 +155,9 @@ class Ledger:
         """Apply ``step`` to the state and write the result, if it differs. Raises StorageError (LockBusyError)."""
         with self.locked(patience=patience):
             loaded = self.load()
+            if not loaded.writable and loaded.origin != NEWER_SCHEMA:
+                # What can be told to change nothing here may well change what could not be read.
+                raise StorageError(loaded.obstacle, code="state_unreadable")
             after = step(loaded.state)
             if after is not loaded.state and after != loaded.state:
                 self.save(after, loaded)
@@ -168,4 +177,5 @@ class Ledger:
             checked.put(new, current, files=files)
             checked.sync_folder(self._folder, files=files)
         except (OSError, ValueError) as exc:
-            raise StorageError(f"the state cannot be written: {exc}", code="state_unwritable") from exc
+            code = "insufficient_disk_space" if checked.is_full(exc) else "state_unwritable"
+            raise StorageError(f"the state cannot be written: {exc}", code=code) from exc

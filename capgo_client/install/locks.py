@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 import threading
 import weakref
 from contextlib import contextmanager
 
 from capgo_client.errors import StorageError
+from capgo_client.install.trees import remove_tree
 from capgo_client.platforms import system
+from capgo_client.seams import Clock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ _log = logging.getLogger("capgo_client.install")
 
 #: Pause between two looks at a lock that is taken (seconds).
 _POLL = 0.005
+#: Whoever makes a lock may read and write it.
+_OURS = 0o600
 
 
 #: What this process holds alone, for the day it forks.
@@ -54,7 +59,7 @@ class FileLock:
 
         A shared lock is taken on a file that must exist: a lease on what is gone would be worth nothing.
         """
-        fd = self._files.open_read(self._path) if self._shared else self._files.open_update(self._path)
+        fd = self._files.open_read(self._path) if self._shared else self._open_exclusive()
         taken = False
         try:
             taken = self._wait_for(fd, patience)
@@ -67,14 +72,45 @@ class FileLock:
                 _exclusive.add(self)
         return taken
 
+    def _open_exclusive(self) -> int:
+        try:
+            return self._files.open_update(self._path)
+        except OSError:
+            if not self._make_way():
+                raise
+            return self._files.open_update(self._path)
+
+    def _make_way(self) -> bool:
+        """Take away what has the lock's name and cannot be one, or nothing could be locked ever again. Raises OSError.
+
+        A link is removed, not followed; of a file only the permissions are set right, for somebody may hold it.
+        """
+        if not self._files.exists(self._path):
+            return False
+        mode = self._files.lstat(self._path).st_mode
+        if stat.S_ISREG(mode):
+            if mode & _OURS == _OURS:
+                return False
+            _log.warning("%s may not be used by its owner; that is set right", self._path.name)
+            self._files.chmod(self._path, _OURS)
+        elif stat.S_ISLNK(mode) or stat.S_ISDIR(mode):
+            _log.warning("%s is no file, which a lock has to be; it is removed", self._path.name)
+            remove_tree(self._path, files=self._files)
+        else:
+            return False
+        return True
+
     def _wait_for(self, fd: int, patience: float) -> bool:
-        # Counted in real time whatever clock is injected: the other holder is a real process.
-        never = threading.Event()
-        for _ in range(round(patience / _POLL)):
-            if system.try_lock(fd, shared=self._shared):
-                return True
-            never.wait(_POLL)
-        return system.try_lock(fd, shared=self._shared)
+        # In real time whatever clock is injected: the other holder is a real process. Not by counting the pauses, each
+        # of which takes longer than asked on a busy machine.
+        clock, never = Clock(), threading.Event()
+        end = clock.monotonic() + patience
+        while not system.try_lock(fd, shared=self._shared):
+            left = end - clock.monotonic()
+            if left <= 0:
+                return False
+            never.wait(min(left, _POLL))
+        return True
 
     def release(self) -> None:
         """Give the lock back; nothing happens when it is not held. Raises nothing: a closed handle holds no lock."""

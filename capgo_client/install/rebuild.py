@@ -6,6 +6,7 @@ What was held against bad versions is lost with the state; they may be tried onc
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from capgo_client.bundle import BUILTIN_ID, BundleStatus
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from capgo_client.install.store import Store
 
 __all__ = ["adopted", "install_of", "rebuilt"]
+
+_log = logging.getLogger("capgo_client.install")
 
 
 def install_of(seal: Seal) -> Install:
@@ -46,6 +49,8 @@ def rebuilt(store: Store) -> State | None:
         if confirmed_at is not None:
             known.append((confirmed_at, seal))
     if not known:
+        if store.ids():
+            _log.warning("the state file is lost, and no install tells of having said ready: everything begins anew")
         return None
     known.sort(key=lambda pair: (pair[0], pair[1].sealed_at), reverse=True)
     newest = known[0][1]

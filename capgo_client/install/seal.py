@@ -7,6 +7,7 @@ holds the list and is read only by a full verify. The seal carries the list's SH
 from __future__ import annotations
 
 import json
+import stat
 from dataclasses import asdict, dataclass, fields
 
 from capgo_client.install import checked
@@ -72,6 +73,8 @@ def _sha256(data: bytes) -> str:
 def read_seal(folder: Path, *, files: Files) -> Seal:
     """The seal of the install in ``folder``; raises SealError for a bad one, OSError for one not readable just now."""
     try:
+        if not stat.S_ISDIR(files.lstat(folder).st_mode):
+            raise SealError("the seal cannot be read: its folder is a link, or no folder at all")
         document = checked.read(folder / SEAL_NAME, files=files, limit=_SEAL_LIMIT)
         if not isinstance(document, dict) or document.pop("schema", None) != SEAL_SCHEMA:
             raise SealError("the seal is of another library version")

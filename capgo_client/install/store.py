@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import stat
@@ -36,6 +37,8 @@ __all__ = ["APP", "LEASE", "Store", "cannot_look", "new_id"]
 APP = "app"
 LEASE = "lease"
 _CONFIRMED = "confirmed"
+#: Whoever makes a folder may do everything in it.
+_OURS = 0o700
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 _log = logging.getLogger("capgo_client.install")
@@ -60,21 +63,24 @@ class Store:
         self.staging = folder / "staging"
         self.trash = folder / "trash"
         self.downloads = folder / "downloads"
+        self.stats = folder / "stats"
         self._files = files
 
     def prepare(self) -> None:
         """Make the folders that are missing, private to the user. Raises OSError where that cannot be.
 
-        What was made is brought to the platter, or a power cut could take away all that was written below it since.
+        A data directory that was made is brought to the platter, or a power cut could take away all that was written
+        below it since. The folders in it come with the state file, before which nothing in them counts.
         """
         self._make_private(self.folder)
         missing = [f for f in (self.installs, self.staging, self.trash, self.downloads) if not self._is_folder(f)]
         for folder in missing:
-            if self._files.exists(folder):
-                self._files.unlink(folder)  # a file, or a link: nothing of ours
             self._mkdir(folder)
-        if missing:
-            checked.sync_folder(self.folder, files=self._files)
+            if not self._is_folder(folder):
+                self._files.unlink(folder)  # a file, or a link: nothing of ours
+                self._mkdir(folder)
+        if not self._is_folder(self.stats) and self._files.exists(self.stats):
+            self._files.unlink(self.stats)  # made by whoever writes there first
 
     def _make_private(self, folder: Path) -> None:
         if self._files.exists(folder):
@@ -90,10 +96,15 @@ class Store:
             return  # another process of this app was quicker
 
     def _is_folder(self, path: Path) -> bool:
+        """Whether it is a folder; one that keeps even us out is opened up, as it was made. Raises OSError."""
         try:
-            return stat.S_ISDIR(self._files.lstat(path).st_mode)
+            mode = self._files.lstat(path).st_mode
         except FileNotFoundError:
             return False
+        if stat.S_ISDIR(mode) and mode & _OURS != _OURS:
+            _log.warning("the folder %s may not be used by its owner; that is set right", path.name)
+            self._files.chmod(path, _OURS)
+        return stat.S_ISDIR(mode)
 
     def app_path(self, bundle_id: str) -> Path:
         """The folder that the app opens."""
@@ -108,6 +119,10 @@ class Store:
 
         Raises StorageError ``cannot_look`` for what says nothing about the install (too many open files).
         """
+        # Twice before it is believed: a version is given up for it, and one error of a disk may be the only one.
+        return self._glance(bundle_id, entry) and self._glance(bundle_id, entry)
+
+    def _glance(self, bundle_id: str, entry: str) -> str:
         try:
             self.seal(bundle_id)
             app = self.app_path(bundle_id)
@@ -115,7 +130,8 @@ class Store:
                 return "its folder is not a folder"
             if entry and not stat.S_ISREG(self._files.lstat(app / entry).st_mode):
                 return f"its entry {entry} is not a file"
-            self._files.lstat(self.installs / bundle_id / LEASE)  # without it no lease can be had, and none opens it
+            if not stat.S_ISREG(self._files.lstat(self.installs / bundle_id / LEASE).st_mode):
+                return "its lease is not a file"  # without one it cannot be held, and what cannot is not opened
         except SealError as exc:
             return str(exc)
         except OSError as exc:
@@ -142,30 +158,41 @@ class Store:
     def mark_confirmed(self, bundle_id: str) -> None:
         """Note beside the files that it said "ready", for the day the state file is lost. Failing is harmless."""
         try:
-            self._files.close(self._files.open_update(self.installs / bundle_id / _CONFIRMED))
+            mark = self._beside(bundle_id, _CONFIRMED)
+            if self._files.exists(mark) and self.confirmed_at(bundle_id) is None:
+                remove_tree(mark, files=self._files)  # a folder, or a link: nothing of ours
+            self._files.close(self._files.open_update(mark))
         except OSError as exc:
             _log.debug("the confirmed mark was not written: %s", exc.strerror)
 
     def unmark_confirmed(self, bundle_id: str) -> None:
         """It is condemned: a rebuilt state must not open it. Failing is harmless."""
         try:
-            self._files.unlink(self.installs / bundle_id / _CONFIRMED)
+            self._files.unlink(self._beside(bundle_id, _CONFIRMED))
         except OSError as exc:
             _log.debug("the confirmed mark was not removed: %s", exc.strerror)
 
     def break_seal(self, bundle_id: str) -> None:
         """Take the seal away: what is damaged must never be opened or adopted again. Failing is logged."""
         try:
-            self._files.unlink(self.installs / bundle_id / SEAL_NAME)
+            self._files.unlink(self._beside(bundle_id, SEAL_NAME))
         except OSError as exc:
             _log.warning("the seal of a damaged install stays: %s", exc.strerror)
+
+    def _beside(self, bundle_id: str, name: str) -> Path:
+        """Where a file beside the bundle's own lies; raises OSError where that would lead through a link."""
+        folder = self.installs / bundle_id
+        if not stat.S_ISDIR(self._files.lstat(folder).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, "the install is not a folder", str(folder))
+        return folder / name
 
     def confirmed_at(self, bundle_id: str) -> float | None:
         """When it last said "ready" for the first time (epoch seconds); None when it never did."""
         try:
-            return self._files.lstat(self.installs / bundle_id / _CONFIRMED).st_mtime
+            found = self._files.lstat(self.installs / bundle_id / _CONFIRMED)
         except OSError:
             return None
+        return found.st_mtime if stat.S_ISREG(found.st_mode) else None
 
     def sealed(self) -> Iterator[Seal]:
         """Every install whose seal can be read. Raises OSError where that cannot be told just now."""
@@ -196,7 +223,9 @@ class Store:
         """
         folder, grave = self.installs / bundle_id, self.trash / f"{bundle_id}-{new_id()}"
         try:
-            if not self._files.exists(folder):
+            if not self._is_folder(folder):
+                if self._files.exists(folder):
+                    self._files.unlink(folder)  # a file, or a link, which is not followed: nothing of ours
                 return True
             if not self._bury(folder, grave):
                 return False
@@ -205,6 +234,16 @@ class Store:
             return False
         self._empty(grave, should_stop=should_stop)
         return True
+
+    def is_leased(self, bundle_id: str) -> bool:
+        """Whether some process runs from it, as far as can be told."""
+        lease = FileLock(self.installs / bundle_id / LEASE, files=self._files)
+        try:
+            return self._files.exists(self.installs / bundle_id / LEASE) and not lease.acquire()
+        except OSError:
+            return False  # ``remove`` looks again
+        finally:
+            lease.release()
 
     def _bury(self, folder: Path, grave: Path) -> bool:
         """Rename an install into the trash; False where some process runs from it."""
@@ -252,8 +291,7 @@ class Store:
 
     def _empty(self, path: Path, *, should_stop: Callable[[], bool]) -> None:
         try:
-            # Where it stands now comes first, or a power cut could bring back a half-empty folder where it stood.
-            checked.sync_folder(path.parent, files=self._files)
+            # That it stands here no more comes first, or a power cut could bring back a half-empty folder there.
             checked.sync_folder(self.installs, files=self._files)
             remove_tree(path, files=self._files, should_stop=should_stop)
         except OSError as exc:

@@ -227,10 +227,11 @@ def restored(state: State, before: State, bundle_id: str) -> State:
     install = before.install(bundle_id)
     if install is not None:
         state = state.with_install(install)
+    known = {"", BUILTIN_ID, *(each.id for each in state.installs)}  # another process may have removed some meanwhile
     return replace(
         state,
-        current=before.current,
-        next=before.next,
+        current=before.current if before.current in known else BUILTIN_ID,
+        next=before.next if before.next in known else "",
         next_by_app=before.next_by_app,
         next_at_once=before.next_at_once,
         launch=before.launch,

@@ -20,6 +20,7 @@ __all__ = [
     "REFUSE",
     "Decision",
     "on_builtin",
+    "on_disk",
     "on_update",
     "queued",
     "queued_for_switch",
@@ -62,7 +63,7 @@ def on_update(
     )
     if refusal is not None:
         return Decision(REFUSE, code=refusal.code, message=refusal.message)
-    here = _same(state, update)
+    here = on_disk(state, update)
     if here is not None:
         return Decision(ALREADY_HERE, bundle_id=here.id, message=f"{update.version} is on disk already")
     return Decision(FETCH, message=f"{update.version} is new")
@@ -80,11 +81,13 @@ def on_builtin(state: State, *, allow_downgrade: AllowDowngrade) -> Decision:
 def queued(state: State, bundle_id: str, *, by_app: bool, at_once: bool = False) -> State:
     """Queue an install (or the builtin) for the next opening; the one that runs already is simply kept.
 
-    ``at_once``: delay conditions do not hold it back.
+    ``at_once``: delay conditions do not hold it back. What another process removed meanwhile is not queued.
     """
     if bundle_id == state.current:
         return unqueued(state)
     install = state.install(bundle_id)
+    if install is None and bundle_id != BUILTIN_ID:
+        return state
     if install is not None and install.status is BundleStatus.ERROR:
         # Its sentence is served, or the caller would have been refused: it starts with a clean count.
         state = state.with_install(replace(install, status=BundleStatus.PENDING, attempts=0, crashes=0))
@@ -110,7 +113,7 @@ def withdrawn(state: State, *, running_version: str) -> State:
     return unqueued(state)
 
 
-def _same(state: State, update: Update) -> Install | None:
+def on_disk(state: State, update: Update) -> Install | None:
     """The install of that very version; of two (the older one was found damaged) the queued or newer one."""
     matches = [i for i in state.installs if i.version == update.version and i.checksum == update.checksum]
     return max(matches, key=lambda i: (i.id == state.next, i.installed_at), default=None)

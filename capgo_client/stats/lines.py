@@ -1,7 +1,8 @@
 """The queue's file as text: one event a line, each guarded by itself, so that damage costs what it hit and no more.
 
 A line is ``<crc> <id> <tries> <json>``, with the CRC-32 over all that follows it. Every line begins with a line
-break, so that the torn end of an earlier one never grows together with it. A line whose id begins with ``dropped``
+break, so that the torn end of an earlier one never grows together with it, and ends with one, so that no torn
+beginning of a later one does (a power cut may leave zeros there). A line whose id begins with ``dropped``
 carries a number of events that were given up; all such lines together make the sum.
 """
 
@@ -73,7 +74,7 @@ def parse(data: bytes) -> Content:
 
 def _line(entry: Entry) -> bytes:
     rest = b"%b %d %b" % (entry.id, entry.tries, entry.text)
-    return b"\n%08x %b" % (zlib.crc32(rest), rest)
+    return b"\n%08x %b\n" % (zlib.crc32(rest), rest)
 
 
 def _entry(line: bytes) -> Entry | None:
