@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
 from hearing import Heard
 
 from capgo_client import (
-    CapgoError,
     ChannelRefused,
     ChannelStatus,
     ConfigError,
@@ -18,6 +18,7 @@ from capgo_client import (
     ServiceError,
     StorageError,
 )
+from capgo_client.testing import FaultyFiles
 
 
 def asked(app):
@@ -258,11 +259,10 @@ def test_a_service_that_is_gone_is_an_error_of_ours(off, ask):
 
 
 def test_a_choice_that_cannot_be_kept_is_told(off):
-    updater = off.launch(auto_update="off")
-    (off.data / "state.json").unlink(missing_ok=True)
-    (off.data / "state.lock").unlink(missing_ok=True)
-    (off.data / "state.lock").mkdir()
-    with pytest.raises((StorageError, CapgoError)):
+    files = FaultyFiles()
+    updater = off.launch(auto_update="off", files=files)
+    files.fail(1, errno.EROFS, path="state.new", times=None)
+    with pytest.raises(StorageError, match="Read-only"):
         updater.set_channel("beta")
 
 

@@ -140,3 +140,12 @@ def test_a_missing_install_is_one_fault(store):
     seal = an_install(store)
     store.remove(seal.id)
     assert len(look(store, seal)) == 1
+
+
+def test_an_install_that_cannot_be_held_is_not_as_it_was_sealed(store):
+    seal = an_install(store)
+    lease = store.installs / seal.id / "lease"
+    lease.unlink()
+    assert look(store, seal) == ("its lease is not a file",)
+    lease.mkdir()
+    assert look(store, seal) == ("its lease is not a file",)
