@@ -222,21 +222,37 @@ def test_a_torn_end_costs_what_was_torn_and_nothing_after_it(folder):
         found = held(queue)
         assert found[-1] == 3
         assert found[:-1] == [1, 2][: len(found) - 1]
-        # At most the last of those that had begun is lost.
-        assert len(found) >= whole[:length].count(b"\n") - 1 + 1
+        # At most the last of those that had begun is lost; each stands between two line breaks.
+        assert len(found) >= (whole[:length].count(b"\n") + 1) // 2 - 1 + 1
+
+
+@pytest.mark.parametrize("torn", [b"\0" * 300, b"x" * 20, b"\0" * 200 + b"\n" + b"x" * 99])
+def test_what_a_power_cut_leaves_of_an_append_costs_no_earlier_event(folder, torn):
+    fill(queue_in(folder), 1, 2)
+    with (folder / "events").open("ab") as file:
+        file.write(torn)
+    assert held(queue_in(folder)) == [1, 2]
+
+
+def test_what_was_sent_is_gone_for_good_before_the_next_is_sent(folder):
+    files = FaultyFiles()
+    queue = queue_in(folder, files=files)
+    fill(queue, 1, 2)
+    for _ in range(2):  # once a line is left, once none is
+        queue.settle(done={queue.head(1)[0].id})
+        change = max(index for index, call in enumerate(files.calls) if call.kind in ("rename", "unlink"))
+        after = [call for call in files.calls[change:] if call.kind == "fsync"]
+        assert [call.path for call in after] == [str(folder)]
 
 
 def test_each_flipped_byte_costs_its_own_line_alone(folder):
     fill(queue_in(folder), 1, 2, 3)
     path = folder / "events"
     whole = path.read_bytes()
-    ends = [index for index, byte in enumerate(whole) if byte == 10] + [len(whole)]
     for index in range(len(whole)):
         path.write_bytes(whole[:index] + bytes([whole[index] ^ 0x04]) + whole[index + 1 :])
-        hit = max(number for number, end in enumerate(ends) if end <= index)
-        # Without its line break a line takes the one before it along.
-        lost = {hit + 1, hit} if whole[index] == 10 else {hit + 1}
-        assert held(queue_in(folder)) == [number for number in (1, 2, 3) if number not in lost]
+        hit = whole[:index].count(b"\n") // 2 + 1  # each stands between two line breaks
+        assert held(queue_in(folder)) == [number for number in (1, 2, 3) if number != hit]
 
 
 @pytest.mark.parametrize(
