@@ -65,7 +65,9 @@ def rebuilt(store: Store) -> State | None:
 def adopted(state: State, seals: Iterable[Seal]) -> State:
     """Take in installs that a killed start published but did not write down; the caller has looked them over."""
     for seal in seals:
+        # Another process may have installed the same one since: twice it would only take room.
+        known = any((each.version, each.checksum) == (seal.version, seal.checksum) for each in state.installs)
         # Of another installer's time it is no use: the state forgot it on purpose.
-        if state.install(seal.id) is None and seal.native_version == state.native_version:
+        if not known and seal.native_version == state.native_version:
             state = state.with_install(install_of(seal))
     return state

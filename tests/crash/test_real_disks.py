@@ -5,9 +5,12 @@ Small volumes of ext4, xfs and btrfs; they need root, loop devices and the tools
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
+import threading
+import time
 
 import pytest
 from real_disks import KINDS, mounted, why_not
@@ -15,6 +18,7 @@ from real_disks import KINDS, mounted, why_not
 from capgo_client import Updater
 from capgo_client.install import leases
 from capgo_client.seams import Files
+from capgo_client.stats.queue import Queue
 from capgo_client.testing import Service, make_bundle
 
 pytestmark = [pytest.mark.promise(4), pytest.mark.promise(7), pytest.mark.slow]
@@ -53,31 +57,21 @@ class Blind(Files):
 @pytest.fixture(scope="module", params=KINDS)
 def volume(request, tmp_path_factory):
     """An empty volume of each kind, for all tests of this module."""
-    reason = why_not(request.param)
-    if reason:
-        pytest.skip(reason)
-    with contextlib_mounted(request.param, tmp_path_factory.mktemp("disks")) as made:
+    with volume_of(request.param, tmp_path_factory.mktemp("disks")) as made:
         yield made
 
 
-def contextlib_mounted(kind, folder, *options):
-    try:
-        manager = mounted(kind, folder, *options)
-        manager_value = manager.__enter__()
-    except LookupError as exc:
-        pytest.skip(str(exc))
-    return _Entered(manager, manager_value)
-
-
-class _Entered:
-    def __init__(self, manager, value):
-        self._manager, self._value = manager, value
-
-    def __enter__(self):
-        return self._value
-
-    def __exit__(self, *exc):
-        return self._manager.__exit__(*exc)
+@contextlib.contextmanager
+def volume_of(kind, folder, *options):
+    """Skips with a reason where there can be none."""
+    if reason := why_not(kind):
+        pytest.skip(reason)
+    with contextlib.ExitStack() as stack:
+        try:
+            made = stack.enter_context(mounted(kind, folder, *options))
+        except LookupError as exc:
+            pytest.skip(str(exc))
+        yield made
 
 
 @pytest.fixture
@@ -179,32 +173,50 @@ def test_on_a_disk_without_a_byte_left_the_app_opens_what_it_can_and_loses_no_st
     assert device.life()[0] == "3.0.0"
 
 
-def test_statistics_of_a_full_disk_wait_in_memory_and_are_sent(device):
+def test_statistics_of_a_full_disk_arrive_now_or_when_there_is_room(device):
+    """From memory, where the disk takes nothing; an append that a full disk still took cannot be taken out again."""
+    service = device.service
+    before = len(service.events)
+
+    def marks():
+        return [event["custom_id"] for event in service.events[before:] if event.get("custom_id")]
+
+    def app():
+        return Updater(
+            "com.example.notes", "1.0.0", device.builtin, data_dir=device.data, update_url="",
+            stats_url=service.stats_url, channel_url="",
+        )  # fmt: skip
+
+    on_disk = Queue(device.data / "stats", files=Files())
     ballast = device.volume.fill(0)
     try:
-        with Updater(
-            "com.example.notes", "1.0.0", device.builtin, data_dir=device.data, update_url="",
-            stats_url=device.service.stats_url, channel_url="",
-        ) as app:  # fmt: skip
-            app.start()
-            app.report_memory_warning()
-            app.notify_app_ready()
-            assert app.wait(20)
+        with app() as first:
+            assert first.start().version == "2.0.0"
+            for number in range(5):
+                first.set_custom_id(f"e{number}")
+                first.report_memory_warning()
+            first.set_custom_id("")
+            first.notify_app_ready()
+            assert first.wait(20)
+            assert eventually(lambda: len(marks()) + on_disk.waiting >= 5)
     finally:
         device.volume.give_back(ballast)
-    with Updater(
-        "com.example.notes", "1.0.0", device.builtin, data_dir=device.data, update_url="",
-        stats_url=device.service.stats_url, channel_url="",
-    ) as app:  # fmt: skip
-        assert app.start().version == "2.0.0"
-        assert app.explain().stats_waiting >= 0
+    with app() as second:
+        assert second.start().version == "2.0.0"
+        second.notify_app_ready()
+        assert eventually(lambda: len(set(marks())) == 5)
+    assert sorted(marks()) == [f"e{number}" for number in range(5)]
+
+
+def eventually(holds):
+    end = time.monotonic() + 20
+    while not holds() and time.monotonic() < end:
+        threading.Event().wait(0.02)
+    return holds()
 
 
 def test_without_a_free_inode_the_old_version_stays_and_the_update_comes_when_there_is_one(service, tmp_path):
-    reason = why_not("ext4")
-    if reason:
-        pytest.skip(reason)
-    with contextlib_mounted("ext4", tmp_path, "-N", "256") as volume:
+    with volume_of("ext4", tmp_path, "-N", "256") as volume:
         device = Device(volume, service, tmp_path)
         try:
             device.publish("3.0.0", MANY)

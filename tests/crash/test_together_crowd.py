@@ -30,7 +30,7 @@ ROOT = Path(__file__).parent.parent.parent
 VERSIONS = ("2.0.0", "3.0.0", "4.0.0", "5.0.0")
 
 
-def test_a_crowd_of_processes_of_which_some_are_killed_harms_nothing(tmp_path):
+def test_a_crowd_of_processes_of_which_some_are_killed_harms_nothing(tmp_path, tally):
     builtin = tmp_path / "builtin"
     builtin.mkdir()
     (builtin / "main.py").write_text("print('builtin')")
@@ -55,6 +55,15 @@ def test_a_crowd_of_processes_of_which_some_are_killed_harms_nothing(tmp_path):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     print(f"CRASH_SEED={SEED}", found["told"])
+    told = found["told"]
+    tally(
+        "crowd",
+        "anything",
+        lives=told["lives"],
+        killed=told["killed"],
+        looks=told["looks"],
+        failures=len(found["wrong"]),
+    )
     assert found["wrong"] == [], f"CRASH_SEED={SEED}"
     assert found["told"]["killed"] > SECONDS / 4
     assert found["told"]["lives"] > SECONDS * 2

@@ -245,4 +245,5 @@ def main() -> None:
     print(json.dumps({"wrong": crowd.wrong[:20], "told": crowd.told}), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
