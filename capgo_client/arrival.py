@@ -6,7 +6,7 @@ import logging
 import sys
 from dataclasses import dataclass
 
-from capgo_client.delta import Delta, drop_delta, sweep_deltas
+from capgo_client.delta import Delta, drop_delta, drop_empty, sweep_deltas
 from capgo_client.errors import (
     ArchiveError,
     BindingError,
@@ -46,10 +46,8 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int | None], None]
 
-__all__ = ["MAX_DOWNLOAD", "STEP_TIMEOUT", "Arrival", "Unfit"]
+__all__ = ["STEP_TIMEOUT", "Arrival", "Unfit"]
 
-#: Capgo's command line refuses uploads above this size (reference/bundle-formats.md section 2).
-MAX_DOWNLOAD = 1 << 30
 #: A download waits at most this long for each connect, read or write; its whole length is not limited (decision 13).
 STEP_TIMEOUT = 30.0
 
@@ -57,11 +55,16 @@ _log = logging.getLogger("capgo_client")
 
 
 class Unfit(Exception):
-    """A mark, never shown: the bundle is just as its publisher made it, and cannot be installed here."""
+    """A mark, never shown: what was offered came whole, and cannot be installed here.
 
-    def __init__(self, cause: ArchiveError | BindingError) -> None:
+    ``proof`` stands for exactly that: the checksum of an archive, the mark of a list of files. It is never the checksum
+    for a list, which nobody signed: a list that mixes files of two versions would have the right one refused for ever.
+    """
+
+    def __init__(self, cause: ArchiveError | BindingError, *, proof: str) -> None:
         super().__init__(str(cause))
         self.cause = cause
+        self.proof = proof
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,12 @@ class Arrival:
         self._files = files
         self._clock = clock
         self._keys = KeyRing(config.keys) if config.keys else None
+        self._limits = Limits(
+            max_entries=config.max_files,
+            max_file=config.max_file_bytes,
+            max_total=config.max_bundle_bytes,
+            max_ratio=config.max_ratio,
+        )
 
     def bring(
         self,
@@ -166,6 +175,9 @@ class Arrival:
         try:
             return self._by_files(run, folder)
         except (CapgoError, Unfit) as exc:
+            if isinstance(exc, Unfit) or exc.code == "bundle_too_large":
+                drop_delta(folder, files=self._files)  # no later try has a use for it
+            drop_empty(folder, files=self._files)
             if not update.url or _is_last_word(exc, run):
                 raise
             _log.info("the files of %s did not come together (%s); its archive is taken", update.version, exc)
@@ -204,7 +216,7 @@ class Arrival:
             files=self._files,
             clock=self._clock,
             folder=self._store.downloads,
-            max_bytes=MAX_DOWNLOAD,
+            max_bytes=self._config.max_download_bytes,
             progress=run.progress,
         )
         run.note("download_zip_complete", "")
@@ -220,7 +232,8 @@ class Arrival:
             keys=self._keys,
             files=self._files,
             clock=self._clock,
-            limits=Limits(),
+            limits=self._limits,
+            max_download=self._config.max_download_bytes,
             should_stop=should_stop,
         )
 
@@ -244,19 +257,20 @@ class Arrival:
                 content,
                 origin=origin,
                 files=self._files,
-                limits=Limits(),
+                limits=self._limits,
                 inspect=lambda app, records: self._inspect(app, records, update.version),
                 now=self._clock.wall(),
                 should_stop=run.should_stop,
             )
         except (ArchiveError, BindingError) as exc:
-            raise Unfit(exc) from exc
+            proof = update.checksum if make is install_archive else update.list_mark
+            raise Unfit(exc, proof=proof) from exc
         return install_of(seal)
 
     def _inspect(self, app: Path, records: tuple[FileRecord, ...], version: str) -> None:
         """The app's entry file is there, and the bundle's own record, if any, says what the offer said."""
         entry_check(app, self._config.entry, files=self._files)
-        own = any(record.path == RECORD_NAME for record in records)
+        own = any(record.path == RECORD_NAME and record.size <= MAX_RECORD_BYTES for record in records)
         check_bound(
             self._files.read_bytes(app / RECORD_NAME, MAX_RECORD_BYTES) if own else None,
             app_id=self._config.app_id,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from capgo_client.errors import ConfigError
@@ -37,8 +37,10 @@ __all__ = [
     "checked_channel",
     "checked_custom_id",
     "checked_manifest",
+    "checked_pins",
     "checked_proxy",
     "checked_url",
+    "checked_version",
     "configure",
 ]
 
@@ -56,7 +58,21 @@ _MIN_PERIOD = 600
 #: The longest that the plugin takes (reference/plugin-behaviour.md section 11), 68 years.
 _MAX_PERIOD = 2**31 - 1
 _MAX_CHANNEL = 256
+_TIB = 1 << 40
+#: The lowest and highest of each whole number. A sealed record has room for 100,000 files and no more.
+_NUMBERS = {
+    "max_boot_attempts": (1, 100),
+    "max_download_bytes": (1, _TIB),
+    "max_bundle_bytes": (1, _TIB),
+    "max_file_bytes": (1, _TIB),
+    "max_files": (1, 100_000),
+    "max_ratio": (1, 100_000),
+}
 _MAX_CODE = 64
+_SHA256_BYTES, _PIN_LENGTH = 32, 44
+#: What the name of a pinned host is made of. Others (``*``, an umlaut, an IPv6 address) would match no certificate's
+#: host as it is asked for, and so pin nothing.
+_HOST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +100,25 @@ class Config:
     allow_manual_bundle_error: bool
     allow_set_default_channel: bool
     persist_default_channel_on_reinstall: bool
-    update_url: str
-    stats_url: str
-    channel_url: str
+    # Addresses may have a user, a password or a key in them, and the ids name a person's device.
+    update_url: str = field(repr=False)
+    stats_url: str = field(repr=False)
+    channel_url: str = field(repr=False)
     response_timeout: float
     app_ready_timeout: float
     direct_timeout: float
     max_boot_attempts: int
+    max_download_bytes: int
+    max_bundle_bytes: int
+    max_file_bytes: int
+    max_files: int
+    max_ratio: int
     period_check_delay: float
     reset_when_update: bool
     entry: str
     data_dir: Path | None
-    device_id: str
-    custom_id: str
+    device_id: str = field(repr=False)
+    custom_id: str = field(repr=False)
     allow_http: bool
 
     @property
@@ -127,19 +149,20 @@ def configure(
     urls: dict[str, str],
     seconds: dict[str, float],
     texts: dict[str, str],
-    max_boot_attempts: int,
+    numbers: dict[str, Any],
     **flags: Any,
 ) -> Config:
     """Check every option and turn it into what is used. Raises ConfigError."""
     checked_app_id(app_id)
-    _check_version(version)
+    checked_version(version)
     _need(
         isinstance(allow_downgrade, bool) or allow_downgrade == "above_builtin",
         "allow_downgrade",
         allow_downgrade,
         'True, False or "above_builtin"',
     )
-    _whole("max_boot_attempts", max_boot_attempts, low=1, high=100)
+    for name, (low, high) in _NUMBERS.items():
+        _whole(name, numbers[name], low=low, high=high)
     for name, value in flags.items():
         _need(isinstance(value, bool), name, value, "True or False")
     _need(isinstance(allow_http, bool), "allow_http", allow_http, "True or False")
@@ -161,7 +184,7 @@ def configure(
         response_timeout=_seconds("response_timeout", seconds["response_timeout"], high=MAX_RESPONSE_TIMEOUT),
         app_ready_timeout=_seconds("app_ready_timeout", seconds["app_ready_timeout"], high=3600.0),
         direct_timeout=_seconds("direct_timeout", seconds["direct_timeout"], high=600.0),
-        max_boot_attempts=max_boot_attempts,
+        **numbers,
         period_check_delay=_period(seconds["period_check_delay"]),
         entry=_entry(entry),
         data_dir=None if data_dir is None else Path(_path("data_dir", data_dir)).absolute(),
@@ -193,7 +216,8 @@ def checked_app_id(app_id: object) -> str:
     return str(app_id)
 
 
-def _check_version(version: object) -> None:
+def checked_version(version: object) -> None:
+    """Raise ConfigError unless it is semver as the service demands it."""
     if not isinstance(version, str):
         raise ConfigError(f"version: {_shown(version)} is not text", hint='allowed: semver as in "1.4.0"')
     if parse(version) is None:
@@ -263,10 +287,11 @@ def checked_url(name: str, value: object, *, allow_http: bool) -> str:
     try:
         parts = urlsplit(str(value))
         host, _ = parts.hostname, parts.port
-    except ValueError as exc:
-        raise ConfigError(f"{name}: {_shown(value)} is not a URL", hint=f"allowed: {allowed}") from exc
-    _need(parts.scheme in ("http", "https") and host and not any(c.isspace() for c in str(value)), name, value, allowed)
-    _need(parts.scheme == "https" or allow_http or _is_loopback(host or ""), name, value, allowed)
+    except ValueError:
+        raise ConfigError(f"{name}: this is not a URL", hint=f"allowed: {allowed}") from None  # it would repeat it
+    shown = f"{parts.scheme}://{host or ''}"  # never more: a user, a password or a key may be in the rest
+    _need(parts.scheme in ("http", "https") and host and not any(c.isspace() for c in str(value)), name, shown, allowed)
+    _need(parts.scheme == "https" or allow_http or _is_loopback(host or ""), name, shown, allowed)
     return str(value)
 
 
@@ -276,6 +301,41 @@ def checked_proxy(value: str | None) -> str | None:
         _need(value, "proxy", value, "the URL of an HTTP proxy, or None for the environment's")
         checked_url("proxy", value, allow_http=True)
     return value
+
+
+def checked_pins(value: object, *, has_transport: bool) -> dict[str, frozenset[bytes]]:
+    """Pinned public keys by host, as digests. Raises ConfigError."""
+    if value is None:
+        return {}
+    allowed = 'a dict such as {"updates.example.com": ["sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="]}'
+    if not isinstance(value, dict) or not value:
+        raise ConfigError(f"pinned_keys: {_shown(value)} is not possible", hint=f"allowed: {allowed}")
+    if has_transport:
+        raise ConfigError("pinned_keys: a transport of your own checks none", hint="pin in the transport instead")
+    pins: dict[str, frozenset[bytes]] = {}
+    for host, keys in value.items():
+        good = isinstance(host, str) and bool(host.strip(".")) and set(host) <= _HOST
+        good = good and isinstance(keys, (list, tuple, set, frozenset)) and bool(keys)
+        digests = [_pin(key) for key in keys] if good else [None]
+        if None in digests:
+            raise ConfigError(f"pinned_keys: {_shown({host: keys})} is not possible", hint=f"allowed: {allowed}")
+        name = host.lower().rstrip(".")
+        pins[name] = pins.get(name, frozenset()) | frozenset(digest for digest in digests if digest)
+    return pins
+
+
+def _pin(text: object) -> bytes | None:
+    """The digest in ``sha256//<base64>`` (curl's spelling) or ``sha256/<base64>`` (OkHttp's); None for other texts."""
+    import binascii
+
+    # By its length: a digest may begin with a slash itself.
+    if not isinstance(text, str) or text[:-_PIN_LENGTH] not in ("sha256/", "sha256//"):
+        return None
+    try:
+        digest = binascii.a2b_base64(text[-_PIN_LENGTH:])
+    except ValueError:
+        return None
+    return digest if len(digest) == _SHA256_BYTES else None
 
 
 def _is_loopback(host: str) -> bool:

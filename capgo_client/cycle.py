@@ -171,6 +171,7 @@ class Cycle:
                 state.schedule,
                 outcome.kind,
                 code=outcome.code,
+                version=getattr(outcome, "version", ""),
                 retry_at=retry_at,
                 now=self._clock.wall(),
                 jitter=_jitter(),
@@ -299,7 +300,7 @@ class Cycle:
                 note=lambda action, name: self._journal.step(action, update.version, name),
             )
         except Unfit as exc:
-            self._condemn(update)
+            self._condemn(update, exc.proof)
             self._tell_failure(update, exc.cause)
             raise exc.cause from exc
         except CapgoError as exc:
@@ -328,13 +329,11 @@ class Cycle:
         self._ledger.change(lambda state: state.with_install(install), patience=PATIENCE)
         return install
 
-    def _condemn(self, update: Update) -> None:
-        """It is intact and cannot be installed here: fetching it at every start would never help."""
+    def _condemn(self, update: Update, proof: str) -> None:
+        """It came whole and cannot be installed here: fetching it at every start would never help."""
         now = self._clock.wall()
         self._ledger.change(
-            lambda state: verdicts.condemned(
-                state, version=update.version, checksum=update.checksum, hard=True, now=now
-            ),
+            lambda state: verdicts.condemned(state, version=update.version, checksum=proof, hard=True, now=now),
             patience=PATIENCE,
         )
 

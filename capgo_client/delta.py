@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     #: Told (action, file name or "") of what the statistics of Capgo know of (reference/plugin-behaviour.md section 5).
     Note = Callable[[str, str], None]
 
-__all__ = ["Delta", "drop_delta", "sweep_deltas"]
+__all__ = ["Delta", "drop_delta", "drop_empty", "sweep_deltas"]
 
 _FOLDER = re.compile(r"[0-9a-f]{64}\.delta")
 #: What a file's failure is called in the statistics; everything else is ``download_manifest_file_fail``.
@@ -59,6 +59,7 @@ class Delta:
     files: Files
     clock: Clock
     limits: Limits
+    max_download: int
     should_stop: Callable[[], bool]
 
     def missing(self, manifest: Sequence[ManifestEntry], *, session_key: str) -> tuple[ManifestEntry, ...]:
@@ -68,7 +69,7 @@ class Delta:
             IntegrityError: those of ``read_manifest`` and ``expected_cipher``.
             Cancelled: ``should_stop`` said so.
         """
-        wanted = read_manifest(manifest, keys=self.keys)
+        wanted = read_manifest(manifest, keys=self.keys, max_files=self.limits.max_entries)
         expected_cipher(keys=self.keys, session_key=session_key)
         here = self._local(wanted)
         return tuple(entry for entry, each in zip(manifest, wanted, strict=True) if each not in here)
@@ -92,7 +93,7 @@ class Delta:
             IntegrityError, TransferError, StorageError: as ``fetch_files`` tells.
         """
         try:
-            wanted = read_manifest(manifest, keys=self.keys)
+            wanted = read_manifest(manifest, keys=self.keys, max_files=self.limits.max_entries)
         except PathError as exc:
             note("manifest_path_fail", exc.file_name)
             raise
@@ -126,7 +127,12 @@ class Delta:
 
     def _budget(self, here: dict[Wanted, Local]) -> Budget:
         """What is left for the download when the files that are here take their part. Raises ``bundle_too_large``."""
-        budget = Budget(max_file=self.limits.max_file, max_total=self.limits.max_total, max_ratio=self.limits.max_ratio)
+        budget = Budget(
+            max_file=self.limits.max_file,
+            max_total=self.limits.max_total,
+            max_ratio=self.limits.max_ratio,
+            max_download=self.max_download,
+        )
         taken = sum(local.size for local in here.values())
         budget.spend(taken, above=0)
         require_room(taken, self.store.folder, files=self.files)
@@ -177,5 +183,13 @@ def drop_delta(folder: Path, *, files: Files) -> None:
     try:
         if files.exists(folder):
             remove_tree(folder, files=files)
+    except OSError:
+        return
+
+
+def drop_empty(folder: Path, *, files: Files) -> None:
+    """Remove the folder of a delta of which nothing has come."""
+    try:
+        files.rmdir(folder)
     except OSError:
         return

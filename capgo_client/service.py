@@ -13,7 +13,7 @@ from capgo_client.protocol.outcomes import Failed
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import httpx
 
@@ -52,11 +52,13 @@ class Wire:
         proxy: str | None = None,
         trust_env: bool = True,
         ssl_context: ssl.SSLContext | None = None,
+        pins: Mapping[str, Collection[bytes]] | None = None,
     ) -> None:
         self.transport = transport
         self.proxy = proxy
         self.trust_env = trust_env
         self.ssl_context = ssl_context
+        self.pins = pins
 
 
 class Service:
@@ -97,6 +99,7 @@ class Service:
                     proxy=self._wire.proxy,
                     trust_env=self._wire.trust_env,
                     ssl_context=self._wire.ssl_context,
+                    pins=self._wire.pins,
                     allow_http=self._config.allow_http,
                 )
                 if self._closed:

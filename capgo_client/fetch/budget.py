@@ -15,17 +15,28 @@ _RATIO_FLOOR = 64 << 20
 class Budget:
     """The limits of one delta, in bytes; ``spent`` is what its files that are here already take.
 
+    ``max_download`` is for what comes over the network, which can be counted before it is known what it is: content
+    is counted only when a file is whole, and until then each of several threads fills the disk.
     ``max_ratio`` is asked of each file by itself, and what all of them have above it may come to 64 MiB: so the order
     in which files come cannot matter.
     """
 
-    def __init__(self, *, max_file: int, max_total: int, max_ratio: int, spent: int = 0) -> None:
+    def __init__(self, *, max_file: int, max_total: int, max_ratio: int, max_download: int, spent: int = 0) -> None:
         self.max_file = max_file
         self.max_total = max_total
         self.max_ratio = max_ratio
+        self.max_download = max_download
         self._lock = threading.Lock()
         self._total = spent
         self._above = 0
+        self._arrived = 0
+
+    def arrived(self, size: int) -> None:
+        """Count ``size`` more bytes of the download. Raises IntegrityError ``bundle_too_large``."""
+        with self._lock:
+            self._arrived += size
+            if self._arrived > self.max_download:
+                raise too_large(f"the download is larger than {self.max_download} bytes", "max_download_bytes")
 
     def meter(self, packed: int) -> Meter:
         """Counts the content of one file, which took ``packed`` bytes on the way."""
@@ -41,9 +52,9 @@ class Budget:
             self._total += size
             self._above += above
             if self._total > self.max_total:
-                raise too_large(f"the bundle is larger than the {self.max_total} bytes allowed")
+                raise too_large(f"the bundle is larger than {self.max_total} bytes", "max_bundle_bytes")
             if self._above > _RATIO_FLOOR:
-                raise too_large(f"files of the bundle inflate to more than {self.max_ratio} times their size")
+                raise too_large(f"files of it inflate to more than {self.max_ratio} times their size", "max_ratio")
 
 
 class Meter:
@@ -59,10 +70,11 @@ class Meter:
         before = max(0, self.size - self._free)
         self.size += size
         if self.size > self._budget.max_file:
-            raise too_large(f"a file of the bundle is larger than the {self._budget.max_file} bytes allowed")
+            raise too_large(f"a file of the bundle is larger than {self._budget.max_file} bytes", "max_file_bytes")
         self._budget.spend(size, max(0, self.size - self._free) - before)
 
 
-def too_large(message: str) -> IntegrityError:
-    """The error for what breaks a limit."""
-    return IntegrityError(message, code="bundle_too_large", hint="publish a smaller bundle")
+def too_large(message: str, option: str) -> IntegrityError:
+    """The error for what breaks a limit, which ``option`` of the Updater sets."""
+    hint = f"publish a smaller bundle, or raise Updater({option}=...)"
+    return IntegrityError(message, code="bundle_too_large", hint=hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,7 @@ class Kept:
                 continue
             path = self._folder / (key.name + suffix)
             size, found = self._digest(path, key, scope)
-            if found == digest:
+            if hmac.compare_digest(found, digest):
                 return Fetched(path, size, suffix == _INFLATED)
             self.drop(path)
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,7 @@ class OneFile:
         self._progress = progress
         self._inflated: Fetched | None = None
         self._size = 0
+        self._shown = 0
 
     def run(self) -> Fetched:
         """The whole file, verified. Raises CapgoError."""
@@ -79,8 +81,8 @@ class OneFile:
             digest=self._order.digest,
             cipher=self._cipher,
             accept=self._accept,
-            max_bytes=self._budget.max_file,
-            progress=self._progress,
+            max_bytes=min(self._budget.max_file, self._budget.max_download),
+            progress=self._count,
         )
         transfer = Transfer(wanted, partial, means=self._means, patience=_PATIENCE)
         resume = self._kept.has_partial(self._key)
@@ -91,13 +93,19 @@ class OneFile:
             return self._inflated
         return Fetched(self._kept.keep_raw(self._key, data), self._size, inflated=False)
 
+    def _count(self, done: int, total: int | None) -> None:
+        """As much of the file is here: what is new of it counts for the download as a whole."""
+        new, self._shown = done - self._shown, done
+        self._budget.arrived(new)
+        self._progress(done, total)
+
     def _accept(self, digest: bytes, spool: Spool) -> None:
         """Settle what the bytes in ``spool`` are; ``digest`` is theirs.
 
         The hash decides, not the name: a file may really be called ``x.br`` (reference/bundle-formats.md section 5).
         """
         size = spool.size()
-        if digest == self._order.digest:
+        if hmac.compare_digest(digest, self._order.digest):
             self._budget.meter(size).add(size)
             self._size = size
         elif self._order.may_inflate:
@@ -108,7 +116,7 @@ class OneFile:
     def _inflate(self, spool: Spool, packed: int) -> None:
         path = self._kept.inflated_path(self._key)
         wrapped = unwrap(spool.in_memory) if spool.in_memory is not None else None
-        if wrapped is not None and hashlib.sha256(wrapped).digest() == self._order.digest:
+        if wrapped is not None and hmac.compare_digest(hashlib.sha256(wrapped).digest(), self._order.digest):
             pieces: Iterable[bytes] = (wrapped,)
         else:
             pieces = inflate(spool.read(0, packed), name=self._order.name)
@@ -124,7 +132,7 @@ class OneFile:
             count(len(piece))
             digest.update(piece)
             yield piece
-        if digest.digest() != self._order.digest:
+        if not hmac.compare_digest(digest.digest(), self._order.digest):
             raise self._wrong(digest.digest())
 
     def _wrong(self, digest: bytes) -> ChecksumError:

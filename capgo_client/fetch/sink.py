@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from typing import TYPE_CHECKING
 
 from capgo_client.verify.decrypt import Decryptor
@@ -100,4 +101,4 @@ class Sink:
         whole = self._hash.copy()
         for part in self._spool.read(start, rest) if rest else ():
             whole.update(part)
-        return whole.digest() == digest
+        return hmac.compare_digest(whole.digest(), digest)

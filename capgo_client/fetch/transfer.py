@@ -239,4 +239,5 @@ class Transfer:
 
     def _too_large(self) -> IntegrityError:
         message = f"The bundle is larger than the {self._wanted.max_bytes} bytes allowed"
-        return IntegrityError(message, code="bundle_too_large", hint="publish a smaller bundle")
+        hint = "publish a smaller bundle, or raise Updater(max_download_bytes=..., max_file_bytes=...)"
+        return IntegrityError(message, code="bundle_too_large", hint=hint)

@@ -38,6 +38,8 @@ _EXTRA_ZIP64, _EXTRA_UNICODE_NAME = 0x0001, 0x7075
 _DOS_FOLDER = 0x10
 _LONGEST_DESCRIPTOR = 24
 _RATIO_FLOOR = 64 * 1024 * 1024
+#: By which option of the Updater a limit can be changed.
+_OPTIONS = {"entries": "max_files", "file": "max_file_bytes", "total": "max_bundle_bytes", "ratio": "max_ratio"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,9 @@ def read_directory(fd: int, size: int, *, files: Files, limits: Limits) -> tuple
 
 
 def _over(limit: str, why: str) -> ArchiveError:
-    return ArchiveError(f"the archive is too big: {why}", code=f"archive_limit_{limit}", hint="make the bundle smaller")
+    option = _OPTIONS.get(limit)
+    hint = "make the bundle smaller" + (f", or raise Updater({option}=...)" if option else "")
+    return ArchiveError(f"the archive is too big: {why}", code=f"archive_limit_{limit}", hint=hint)
 
 
 def _check_directory(directory: Directory, limits: Limits) -> None:

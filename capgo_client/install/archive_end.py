@@ -42,6 +42,8 @@ class Source:
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes, or ArchiveError."""
+        if offset + length > self.size:  # also what no system call can be asked for: ZIP64 counts to 2**64
+            raise damaged("archive_truncated", "it ends too early")
         chunks = b""
         while len(chunks) < length:
             chunk = self.files.pread(self.fd, length - len(chunks), offset + len(chunks))

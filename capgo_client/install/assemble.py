@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -122,7 +123,7 @@ class _Assembly:
                 size, digest = self._copy(found, fd, piece.size)
         finally:
             self._files.close(found)
-        if digest == piece.digest and size == piece.size:
+        if hmac.compare_digest(digest, piece.digest) and size == piece.size:
             return True
         self._files.truncate(fd, 0)
         self._files.seek(fd, 0)

@@ -7,6 +7,7 @@ are made. Without a record nobody knows of them, and a package without its empty
 from __future__ import annotations
 
 import hashlib
+import hmac
 from typing import TYPE_CHECKING
 
 from capgo_client.install.assemble import Piece
@@ -44,6 +45,6 @@ def _content(record: Piece, *, files: Files) -> bytes:
             text = files.read_bytes(source, MAX_RECORD_BYTES)
         except OSError:
             continue
-        if hashlib.sha256(text).digest() == record.digest:
+        if hmac.compare_digest(hashlib.sha256(text).digest(), record.digest):
             return text
     return b""

@@ -71,8 +71,12 @@ class Wanted:
         return self.raw != self.bare
 
 
-def read_manifest(entries: Sequence[Entry], *, keys: KeyRing | None) -> tuple[Wanted, ...]:
+def read_manifest(
+    entries: Sequence[Entry], *, keys: KeyRing | None, max_files: int = MAX_ENTRIES
+) -> tuple[Wanted, ...]:
     """Every file that the manifest asks for; with ``keys`` every hash of it is signed by one of them.
+
+    More than ``max_files`` are refused, and more than ``MAX_ENTRIES`` in any case.
 
     Raises:
         ArchiveError: ``manifest_empty``, ``manifest_too_long``, ``manifest_duplicate`` (also ``app.js`` brotli'd
@@ -83,9 +87,10 @@ def read_manifest(entries: Sequence[Entry], *, keys: KeyRing | None) -> tuple[Wa
     """
     if not entries:
         raise ArchiveError("the manifest lists no file", code="manifest_empty", hint="upload the bundle anew")
-    if len(entries) > MAX_ENTRIES:
+    allowed = min(max_files, MAX_ENTRIES)
+    if len(entries) > allowed:
         raise ArchiveError(
-            f"the manifest lists {len(entries)} files, more than the {MAX_ENTRIES} allowed",
+            f"the manifest lists {len(entries)} files, more than the {allowed} allowed",
             code="manifest_too_long",
             hint="upload without --delta, or with fewer files",
         )

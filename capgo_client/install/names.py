@@ -62,12 +62,23 @@ def _check_part(name: str, part: str) -> None:
         raise _refused(name, "name_empty", "a part of it is empty")
     if part in {".", ".."}:
         raise _refused(name, "canonical_path_fail", "it holds a . or .. part")
+    if not part.isascii() and _is_path_in_disguise(part):
+        raise _refused(name, "canonical_path_fail", "some systems read a .. part in it")
     if len(part) * 4 > _MAX_PART_BYTES and len(part.encode()) > _MAX_PART_BYTES:
         raise _refused(name, "name_too_long", f"a part of it is longer than {_MAX_PART_BYTES} bytes")
     if part[-1] in ". ":
         raise _refused(name, "name_trailing", "a part of it ends in a dot or a space, which Windows drops")
     if part.partition(".")[0].rstrip(" ").upper() in _DEVICES:
         raise _refused(name, "name_reserved", "Windows keeps it for a device")
+
+
+def _is_path_in_disguise(part: str) -> bool:
+    """Whether what folds compatible characters (fullwidth forms, for one) into plain ones would be led elsewhere.
+
+    A fullwidth slash by itself is an ordinary character of Japanese file names.
+    """
+    folded = unicodedata.normalize("NFKC", part).replace("\\", "/")
+    return folded[:1] == "/" or not {".", ".."}.isdisjoint(folded.split("/"))
 
 
 def _utf8_size(name: str) -> int:
@@ -87,8 +98,9 @@ def _refused(name: str, code: str, why: str) -> ArchiveError:
 class NameSet:
     """The names of one bundle: no two that some file system takes for one, no path that is file and folder.
 
-    Case and composition are not told apart (NFD and casefold, Unicode's canonical caseless match D145), for macOS and
-    Windows do not tell them apart either; this holds for parent folders too: ``a/x`` beside ``A/y`` is refused.
+    Case and composition are not told apart, for macOS and Windows do not tell them apart either, nor are characters
+    that are compatible (Unicode's compatibility caseless match D146), nor the four letters i of Turkish: no bundle
+    needs two such names, and who reads them sees one. Parent folders too: ``a/x`` beside ``A/y`` is refused.
     """
 
     def __init__(self) -> None:
@@ -135,10 +147,11 @@ class NameSet:
 
     def _claim(self, path: str) -> None:
         if self._spelling.setdefault(_fold(path), path) != path:
-            raise _refused(path, "name_collision", "another name differs from it only in case or composition")
+            raise _refused(path, "name_collision", "another name differs from it only in case, composition or width")
 
 
 def _fold(path: str) -> str:
     if path.isascii():
         return path.lower()
-    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", path).casefold())
+    return folded.replace("\u0131", "i").replace("i\u0307", "i")

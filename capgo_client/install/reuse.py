@@ -5,6 +5,7 @@ A sealed record only tells where to look. What stands there is hashed, and hashe
 
 from __future__ import annotations
 
+import hmac
 import logging
 import stat
 from dataclasses import dataclass
@@ -128,7 +129,7 @@ class _Index:
         places = self._places.get(wanted.digest, ())
         for place in places:
             seen = self._look(place.path)
-            if seen is None or seen[1] != wanted.digest:
+            if seen is None or not hmac.compare_digest(seen[1], wanted.digest):
                 continue
             parts = _name(wanted, {place.name for place in places}, seen[0])
             if parts is None:

@@ -103,10 +103,13 @@ def read_list(folder: Path, seal: Seal, *, files: Files) -> tuple[FileRecord, ..
         rows = json.loads(data)
         if not isinstance(rows, list):
             raise SealError("the list of files is no list")
-        return tuple(FileRecord(path, size, sha256) for path, size, sha256 in rows)
+        records = tuple(FileRecord(path, size, sha256) for path, size, sha256 in rows)
     except OSError as exc:
         if checked.is_passing(exc):
             raise
         raise SealError(f"the list of files cannot be read: {exc.strerror}") from exc
-    except (ValueError, TypeError) as exc:
+    except (ValueError, TypeError, RecursionError) as exc:
         raise SealError(f"the list of files cannot be read: {exc}") from exc
+    if not all(_fits(r.path, "str") and _fits(r.size, "int") and _fits(r.sha256, "str") for r in records):
+        raise SealError("the list of files holds something else")
+    return records

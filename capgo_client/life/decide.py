@@ -58,6 +58,8 @@ def on_update(
     if update.version == running_version:
         return Decision(NO_NEED, message=f"{update.version} is open already")
     refusal = verdicts.failed_before(state, version=update.version, checksum=update.checksum, now=now)
+    if not update.url:  # else its archive is taken where its files do not fit
+        refusal = refusal or verdicts.failed_before(state, version=update.version, checksum=update.list_mark, now=now)
     refusal = refusal or verdicts.downgrade_refusal(
         state, update.version, builtin_version=builtin_version, allow=allow_downgrade
     )

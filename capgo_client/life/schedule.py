@@ -29,6 +29,8 @@ FAILURE_BASE = 60.0
 #: The same after "plan ended" and its look-alikes; the service remembers such a verdict for 15 minutes
 #: (reference/service-behaviour.md section 0.1).
 PLAN_BASE = 900.0
+#: Of what the service said, to know it again (characters).
+_MAX_SAID = 200
 #: A launch that waited longer than this without opening an update was a nuisance (seconds).
 LAUNCH_PATIENCE = 0.5
 
@@ -38,7 +40,8 @@ class Schedule:
     """``hold`` keeps direct modes from waiting; ``answer`` and ``answered_at`` tell of the last check for explain().
 
     ``failures`` counts checks in a row that failed, ``stumbles`` downloads: an offer answers the check and proves
-    nothing about the download, so it must not reset that count.
+    nothing about the download, so it must not reset that count. ``said`` is the last answer that could be used, and
+    ``said_since`` when the service began to say just that: an answer that never changes may be somebody who replays it.
     """
 
     failures: int = 0
@@ -51,6 +54,8 @@ class Schedule:
     answer_code: str = ""
     answered_at: float = 0.0
     good_answer_at: float = 0.0
+    said: str = ""
+    said_since: float = 0.0
 
 
 def settled(schedule: Schedule, now: float) -> Schedule:
@@ -80,18 +85,21 @@ def asked(
     answer: str,
     *,
     code: str,
+    version: str = "",
     retry_at: float | None,
     now: float,
     jitter: float,
 ) -> Schedule:
-    """Remember what a check led to. ``answer`` is an outcome's kind, ``jitter`` a random number in [0, 1).
+    """Remember what a check led to: ``answer`` is an outcome's kind, ``version`` the one that it is about.
 
-    Full jitter, because after an outage every device comes back at once: a wait drawn from [0, ceiling) spreads them
-    as evenly as can be.
+    ``jitter`` is a random number in [0, 1). Full jitter, because after an outage every device comes back at once: a
+    wait drawn from [0, ceiling) spreads them as evenly as can be.
     """
     told = replace(schedule, answer=answer, answer_code=code, answered_at=now, written_at=now)
     if answer not in ("failed", "plan_ended", "rate_limited"):
         stumbles = schedule.stumbles if answer == "update" else 0
+        said = f"{answer} {code} {version}"[:_MAX_SAID]
+        told = told if said == schedule.said else replace(told, said=said, said_since=now)
         return replace(told, failures=0, stumbles=stumbles, not_before=0.0, retry_after=0.0, good_answer_at=now)
     base = FAILURE_BASE if answer == "failed" else PLAN_BASE
     order = 0.0 if retry_at is None else min(retry_at, now + MAX_BACK_OFF)

@@ -18,12 +18,16 @@ import httpcore
 from capgo_client.errors import CapgoError, NetworkError
 from capgo_client.net.connect import connect
 from capgo_client.net.deadline import current_scope
+from capgo_client.net.pins import check_pin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from capgo_client.net.deadline import Scope
     from capgo_client.net.resolver import Resolver
+
+    #: Digests of public keys, by the host that has to show one of them.
+    Pins = Mapping[str, Collection[bytes]]
 
 __all__ = ["DeadlineBackend", "StaleConnection"]
 
@@ -43,8 +47,9 @@ class StaleConnection(NetworkError):
 class DeadlineBackend(httpcore.NetworkBackend):
     """Opens connections within the current scope of the calling thread."""
 
-    def __init__(self, resolver: Resolver) -> None:
+    def __init__(self, resolver: Resolver, *, pins: Pins | None = None) -> None:
         self._resolver = resolver
+        self._pins = pins or {}
 
     def connect_tcp(
         self,
@@ -69,14 +74,15 @@ class DeadlineBackend(httpcore.NetworkBackend):
         except OSError as exc:
             sock.close()
             raise NetworkError(f"The connection broke at once: {exc.strerror}") from exc
-        return _Stream(sock)
+        return _Stream(sock, pins=self._pins)
 
 
 class _Stream(httpcore.NetworkStream):
     """One connection, plain or TLS. Belongs to one thread at a time; only ``cancel()`` reaches in from others."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, pins: Pins) -> None:
         self._sock = sock
+        self._pins = pins
         self._is_tls = isinstance(sock, ssl.SSLSocket)
         self._has_served = False
         self._is_kept = False  # from a request before, and nothing has come since
@@ -129,9 +135,10 @@ class _Stream(httpcore.NetworkStream):
         except (OSError, ValueError) as exc:
             self.close()
             raise NetworkError(f"No TLS connection: {_reason(exc)}", code="tls_error") from exc
-        stream = _Stream(tls)
+        stream = _Stream(tls, pins=self._pins)
         try:
             stream.shake_hands()
+            check_pin(tls, server_hostname or "", self._pins)
         except BaseException:
             stream.close()
             raise

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from capgo_client.net.backend import Pins
     from capgo_client.net.deadline import Scope
 
 __all__ = ["HttpClient", "Reply", "StreamReply", "redact"]
@@ -87,6 +88,7 @@ class HttpClient:
         proxy: URL of an HTTP proxy for everything.
         trust_env: whether the environment's proxies and certificate paths count.
         ssl_context: whom to trust, instead of the system's and certifi's authorities.
+        pins: digests of public keys, by the host that has to show one of them.
         allow_http: whether plain http may leave this device.
 
     Raises:
@@ -101,12 +103,13 @@ class HttpClient:
         proxy: str | None = None,
         trust_env: bool = True,
         ssl_context: ssl.SSLContext | None = None,
+        pins: Pins | None = None,
         allow_http: bool = False,
     ) -> None:
         self._user_agent = user_agent
         self._allow_http = allow_http
         self._transport = (
-            DeadlineTransport(proxy=proxy, trust_env=trust_env, ssl_context=ssl_context)
+            DeadlineTransport(proxy=proxy, trust_env=trust_env, ssl_context=ssl_context, pins=pins)
             if transport is None
             else transport
         )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["Scope", "current_scope", "now"]
+__all__ = ["Scope", "current_scope", "in_scope", "now"]
 
 #: What was going on when the time ran out, and where the developer should look.
 _STAGES = {
@@ -150,6 +150,11 @@ def current_scope() -> Scope:
     if not stack:
         raise RuntimeError("network used outside of a Scope: write `with scope:` around it")
     return stack[-1]
+
+
+def in_scope() -> bool:
+    """Whether the calling thread is in any scope."""
+    return bool(_stack())
 
 
 def _stack() -> list[Scope]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from typing import TYPE_CHECKING, cast
 
@@ -11,7 +12,8 @@ import httpx
 
 from capgo_client.errors import NetworkError
 from capgo_client.net.backend import DeadlineBackend, StaleConnection
-from capgo_client.net.deadline import current_scope
+from capgo_client.net.deadline import current_scope, in_scope
+from capgo_client.net.pins import require_tls
 from capgo_client.net.proxies import ProxyRules
 from capgo_client.net.resolver import SHARED_LOOKUPS, Lookups, Resolver
 from capgo_client.net.tls import default_context
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable, Iterator
 
+    from capgo_client.net.backend import Pins
     from capgo_client.net.proxies import Proxy
     from capgo_client.net.resolver import GetAddrInfo
 
@@ -30,6 +33,16 @@ _KEEPALIVE_SECONDS = 5.0
 _MAX_IDLE = 8
 
 
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    """Keep httpcore from logging, at DEBUG, what servers answer us: a redirect may lead to a signed address."""
+    del record
+    return not in_scope()
+
+
+logging.getLogger("httpcore.http11").addFilter(_is_not_ours)
+logging.getLogger("httpcore.proxy").addFilter(_is_not_ours)
+
+
 class DeadlineTransport(httpx.BaseTransport):
     """Sends requests within the current scope of the calling thread. HTTP/1.1 only.
 
@@ -37,6 +50,7 @@ class DeadlineTransport(httpx.BaseTransport):
         proxy: URL of an HTTP proxy for every host, or None.
         trust_env: whether proxy settings and certificate paths of the environment count.
         ssl_context: whom to trust; default: ``tls.default_context``.
+        pins: digests of public keys, by the host that has to show one of them.
         getaddrinfo: the name lookup; default: the system's.
     """
 
@@ -46,10 +60,12 @@ class DeadlineTransport(httpx.BaseTransport):
         proxy: str | None = None,
         trust_env: bool = True,
         ssl_context: ssl.SSLContext | None = None,
+        pins: Pins | None = None,
         getaddrinfo: GetAddrInfo | None = None,
     ) -> None:
         lookups = SHARED_LOOKUPS if getaddrinfo is None else Lookups()
-        self._backend = DeadlineBackend(Resolver(lookups=lookups, getaddrinfo=getaddrinfo))
+        self._pins = pins or {}
+        self._backend = DeadlineBackend(Resolver(lookups=lookups, getaddrinfo=getaddrinfo), pins=pins)
         self._rules = ProxyRules(explicit=proxy, trust_env=trust_env, lookups=lookups)
         self._trust_env = trust_env
         self._ssl_context = ssl_context
@@ -60,12 +76,13 @@ class DeadlineTransport(httpx.BaseTransport):
         """Send ``request`` and return when the reply's headers are here.
 
         Raises:
-            NetworkError: no connection, it broke, or what came is not HTTP.
+            NetworkError: no connection, it broke, what came is not HTTP, or a pinned host is asked without TLS.
             DeadlineExceeded, Cancelled: the scope ended first.
         """
         scope = current_scope()
         scope.stage = "start"
         url = request.url
+        require_tls(url.scheme, url.host, self._pins)
         port = url.port or (443 if url.scheme == "https" else 80)
         proxy = self._rules.choose(scheme=url.scheme, host=url.host, port=port, scope=scope)
         pool = self._pool(url.scheme, proxy)

@@ -5,7 +5,7 @@ Codes and messages are the service's own where it gave them (reference/service-b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = [
     "NO_ZIP_URL",
@@ -30,7 +30,7 @@ class ManifestEntry:
 
     file_name: str
     file_hash: str
-    download_url: str
+    download_url: str = field(repr=False)  # its query names the device
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +55,24 @@ class Update(Outcome):
     """
 
     version: str = ""
-    url: str = ""
-    session_key: str = ""
-    checksum: str = ""
-    manifest: tuple[ManifestEntry, ...] = ()
+    # An app may log what it is offered: an address names the device and may be signed, the rest is of use to nobody.
+    url: str = field(default="", repr=False)
+    session_key: str = field(default="", repr=False)
+    checksum: str = field(default="", repr=False)
+    manifest: tuple[ManifestEntry, ...] = field(default=(), repr=False)
     link: str = ""
     comment: str = ""
     breaking: bool = False
-    missing: tuple[ManifestEntry, ...] = ()
+    missing: tuple[ManifestEntry, ...] = field(default=(), repr=False)
     download_size: int = 0
+
+    @property
+    def list_mark(self) -> str:
+        """What stands for the files of ``manifest``, in whatever order; the checksum does not (nobody signs a list)."""
+        import hashlib  # not for those who only start
+
+        lines = sorted(f"{entry.file_name}\n{entry.file_hash}\n" for entry in self.manifest)
+        return f"files:{hashlib.sha256(''.join(lines).encode(errors='surrogatepass')).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True)

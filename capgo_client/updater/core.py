@@ -8,7 +8,7 @@ import os
 import threading
 import weakref
 
-from capgo_client.config import CHANNEL_URL, STATS_URL, UPDATE_URL, checked_proxy, configure
+from capgo_client.config import CHANNEL_URL, STATS_URL, UPDATE_URL, checked_pins, checked_proxy, configure
 from capgo_client.engine import Engine
 from capgo_client.errors import CapgoError, ConfigError
 from capgo_client.install.locks import abandon_exclusive
@@ -22,7 +22,7 @@ from capgo_client.worker import Order
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
     from types import TracebackType
 
     import httpx
@@ -70,6 +70,11 @@ class Updater(BundleMethods, AskingMethods, ChoiceMethods):
         app_ready_timeout: seconds in the foreground within which a new version has to say ``notify_app_ready()``.
         direct_timeout: seconds that ``start()`` may spend from download to seal in a direct mode.
         max_boot_attempts: starts that a new version gets to say so.
+        max_download_bytes: what one update may take on the way: its archive, or all files that a delta fetches.
+        max_bundle_bytes: what one bundle may take on disk, unpacked.
+        max_file_bytes: what one file of it may take.
+        max_files: files and folders that one bundle may have.
+        max_ratio: how many times its packed size a bundle may unpack to; asked only above 64 MiB.
         period_check_delay: seconds between checks while the app runs: 0 for none, else at least 600.
         reset_when_update: a new installer drops what was downloaded under the old one.
         auto_delete_failed: remove the files of a version that was rolled back; it stays condemned either way.
@@ -93,6 +98,8 @@ class Updater(BundleMethods, AskingMethods, ChoiceMethods):
         proxy: URL of an HTTP proxy; by default the environment's.
         trust_env: whether the environment's proxies and certificate paths count.
         ssl_context: whom to trust instead of the system's authorities.
+        pinned_keys: for a host, the public keys of which its certificate must hold one (``sha256//…`` as curl's
+            ``--pinnedpubkey``); above what ``ssl_context`` demands.
         allow_http: permit plain http beyond loopback.
         clock: and ``files``: the seams, for tests.
 
@@ -123,6 +130,11 @@ class Updater(BundleMethods, AskingMethods, ChoiceMethods):
         app_ready_timeout: float = 10.0,
         direct_timeout: float = 10.0,
         max_boot_attempts: int = 3,
+        max_download_bytes: int = 1_073_741_824,
+        max_bundle_bytes: int = 4_294_967_296,
+        max_file_bytes: int = 1_073_741_824,
+        max_files: int = 50_000,
+        max_ratio: int = 200,
         period_check_delay: float = 0.0,
         reset_when_update: bool = True,
         auto_delete_failed: bool = True,
@@ -145,6 +157,7 @@ class Updater(BundleMethods, AskingMethods, ChoiceMethods):
         proxy: str | None = None,
         trust_env: bool = True,
         ssl_context: ssl.SSLContext | None = None,
+        pinned_keys: Mapping[str, Collection[str]] | None = None,
         allow_http: bool = False,
         clock: Clock | None = None,
         files: Files | None = None,
@@ -169,12 +182,15 @@ class Updater(BundleMethods, AskingMethods, ChoiceMethods):
                 "direct_timeout": direct_timeout,
                 "period_check_delay": period_check_delay,
             },
-            texts={
-                "default_channel": default_channel,
-                "version_code": version_code,
-                "install_source": install_source,
+            texts={"default_channel": default_channel, "version_code": version_code, "install_source": install_source},
+            numbers={
+                "max_boot_attempts": max_boot_attempts,
+                "max_download_bytes": max_download_bytes,
+                "max_bundle_bytes": max_bundle_bytes,
+                "max_file_bytes": max_file_bytes,
+                "max_files": max_files,
+                "max_ratio": max_ratio,
             },
-            max_boot_attempts=max_boot_attempts,
             require_bound=require_bound,
             reset_when_update=reset_when_update,
             is_emulator=is_emulator,
@@ -189,21 +205,20 @@ class Updater(BundleMethods, AskingMethods, ChoiceMethods):
             allow_set_default_channel=allow_set_default_channel,
             persist_default_channel_on_reinstall=persist_default_channel_on_reinstall,
         )
-        for name, value in (("reload", reload), ("dispatch", dispatch), ("may_download", may_download)):
-            if value is not None and not callable(value):
-                raise ConfigError(f"{name}: {value!r} cannot be called", hint="allowed: a callable, or None")
+        _need_callables(reload=reload, dispatch=dispatch, may_download=may_download)
+        pins = checked_pins(pinned_keys, has_transport=transport is not None)
         self._engine = Engine(
             config,
             clock=clock or Clock(),
             files=files or Files(),
-            wire=Wire(transport=transport, proxy=checked_proxy(proxy), trust_env=trust_env, ssl_context=ssl_context),
+            wire=Wire(
+                transport=transport, proxy=checked_proxy(proxy), trust_env=trust_env, ssl_context=ssl_context, pins=pins
+            ),
             reload=reload,
             dispatch=dispatch,
             may_download=may_download,
         )
-        self._pid = os.getpid()
-        self._start_lock = threading.Lock()
-        self._closed = False
+        self._pid, self._start_lock, self._closed = os.getpid(), threading.Lock(), False
         _engines.add(self._engine)
 
     # ---- opening ----
@@ -291,6 +306,12 @@ class Updater(BundleMethods, AskingMethods, ChoiceMethods):
         if isinstance(exc, Exception) and session is not None and not session.is_ready:
             self.report_crash(exc)
         self.close()
+
+
+def _need_callables(**given: object) -> None:
+    for name, value in given.items():
+        if value is not None and not callable(value):
+            raise ConfigError(f"{name}: {value!r} cannot be called", hint="allowed: a callable, or None")
 
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()

@@ -23,6 +23,7 @@ installer. A member that schema 1 does not know makes the record malformed: it m
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
@@ -34,7 +35,7 @@ from capgo_client.verify.requires_python import Clause, fits, parse_clauses
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["MAX_RECORD_BYTES", "RECORD_NAME", "check_bound", "listed_empty", "seal_record"]
+__all__ = ["MAX_RECORD_BYTES", "RECORD_NAME", "Sealed", "check_bound", "check_seal", "listed_empty", "seal_record"]
 
 RECORD_NAME = "capgo-bundle.json"
 #: Room for 50,000 files with paths of 200 characters.
@@ -78,6 +79,39 @@ class _Record:
     min_app_version: str
 
 
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What a record says of its bundle; the last three are conditions, empty where there is none."""
+
+    app_id: str
+    version: str
+    file_count: int
+    requires_python: str = ""
+    platforms: tuple[str, ...] = ()
+    min_app_version: str = ""
+
+
+def check_seal(text: bytes, *, files: Sequence[FileFacts]) -> Sealed:
+    """Hold ``files``, with or without the record's own line, against a record; say what else is in it.
+
+    For whoever publishes: which device, app or version it is meant for is not judged.
+
+    Raises:
+        BindingError: ``bound_malformed``, ``bound_schema``, ``bound_files``.
+    """
+    record = _parse(text)
+    _check_own(text, files)
+    _check_files(record, files)
+    return Sealed(
+        app_id=record.app_id,
+        version=record.version,
+        file_count=len(record.files),
+        requires_python=",".join(str(clause) for clause in record.requires_python),
+        platforms=record.platforms,
+        min_app_version=record.min_app_version,
+    )
+
+
 def check_bound(
     text: bytes | None,
     *,
@@ -106,8 +140,7 @@ def check_bound(
             _refuse("bound_required", f"the bundle has no {RECORD_NAME}", hint="run `capgo-client seal` before upload")
         return
     record = _parse(text)
-    if any(file.sha256 != hashlib.sha256(text).hexdigest() for file in own):
-        _refuse("bound_files", f"{RECORD_NAME} is not the one that was installed")
+    _check_own(text, own)
     _check_names(record, app_id=app_id, version=version)
     _check_files(record, files)
     _check_device(record, platform=platform, app_version=app_version, python_version=python_version)
@@ -259,6 +292,12 @@ def _file(facts: object) -> tuple[int, str]:
     _need(type(size) is int and 0 <= size <= _MAX_NUMBER, "a size is not a whole number")
     _need(isinstance(sha256, str) and len(sha256) == _SHA256_HEX and _LOWER_HEX.issuperset(sha256), "a bad sha256")
     return size, sha256
+
+
+def _check_own(text: bytes, files: Iterable[FileFacts]) -> None:
+    digest = hashlib.sha256(text).hexdigest()
+    if not all(hmac.compare_digest(file.sha256, digest) for file in files if file.path == RECORD_NAME):
+        _refuse("bound_files", f"{RECORD_NAME} is not the one that was installed")
 
 
 def _check_names(record: _Record, *, app_id: str, version: str) -> None:

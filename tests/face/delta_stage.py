@@ -55,6 +55,11 @@ class Stage:
             keys=(),
             entry="",
             require_bound=False,
+            max_download_bytes=1 << 30,
+            max_bundle_bytes=4 << 30,
+            max_file_bytes=1 << 30,
+            max_files=50_000,
+            max_ratio=200,
         )
         self.scope = Scope(60, step=STEP_TIMEOUT)
         self.notes = []

@@ -568,6 +568,7 @@ def test_what_is_here_counts_into_the_limit_before_anything_is_fetched(stage):
         files=stage.files,
         clock=Clock(),
         limits=Limits(max_total=1000),
+        max_download=1 << 30,
         should_stop=lambda: False,
     )
     with pytest.raises(IntegrityError) as caught:

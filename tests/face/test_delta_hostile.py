@@ -1,4 +1,4 @@
-"""Every hostile manifest: what must be refused installs nothing and writes nowhere; what must be accepted installs."""
+"""What of the hostile manifests must be accepted has the names that it must have (those refused: tests/attacks)."""
 
 from __future__ import annotations
 
@@ -8,37 +8,12 @@ import time
 import pytest
 from delta_stage import DATA, Stage, contents
 
-from capgo_client.arrival import Unfit
 from capgo_client.errors import CapgoError
-from capgo_client.protocol.outcomes import Failed, Update
 from capgo_client.protocol.updates import classify_update
 from capgo_client.seams import Files
 
 CASES = json.loads((DATA / "hostile" / "hostile-manifests.json").read_text("utf-8"))["cases"]
 GOOD = b"cc3ad4c4f6564cdc15e099c4bdf82f4633e35c6e5dd464362cc7f46fecb173c6"
-
-#: What each refusal is called; the codes are ours but where Capgo has one.
-CODES = {
-    "path-": "manifest_path_fail",
-    "dup-exact": "manifest_duplicate",
-    "dup-br": "name_duplicate",
-    "dup-case": "manifest_path_fail",
-    "hash-crc32": "checksum_crc32",
-    "br-truncated": "download_manifest_brotli_fail",
-    "br-trailing": "download_manifest_brotli_fail",
-    "br-bomb": "bundle_too_large",
-    "sig bad-padding": "decrypt_fail",
-    "sig not-multiple-of-16": "decrypt_fail",
-    "sig empty-payload": "decrypt_fail",
-    "sig plain-hash-with-session-key": "unsigned",
-    "sig hash-flipped-bit": "signature_invalid",
-    "sig hash-by-other-key": "signature_invalid",
-    "sig two-colons": "session_key_invalid",
-    "sig no-colon": "session_key_invalid",
-    "sig hash-as-session-key": "session_key_invalid",
-    "sig wrong-content": "download_manifest_checksum_fail",
-    "ten-thousand-and-one": "manifest_too_long",
-}
 
 
 @pytest.fixture
@@ -63,32 +38,6 @@ def offer(stage, case):
     if case.get("public_key_configured"):
         stage.trust()
     return classify_update(200, {}, body.encode(), now=0.0)
-
-
-def everything(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if "downloads/" not in str(path))
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-def test_a_manifest_is_judged_as_it_must_be(stage, tmp_path, case):
-    before = everything(tmp_path)
-    update = offer(stage, case)
-    if case["verdict"] == "accept":
-        assert isinstance(update, Update)
-        app = stage.bring(update)
-        assert set(contents(app).values()) == {stage.depot.objects["/hostile/good.py"]}
-        return
-    if isinstance(update, Failed):
-        assert update.code == "parse_error"
-        return
-    with pytest.raises((CapgoError, Unfit)) as caught:
-        stage.bring(update)
-    error = caught.value.cause if isinstance(caught.value, Unfit) else caught.value
-    wanted = next((code for name, code in CODES.items() if case["name"].startswith(name)), "manifest_path_fail")
-    assert error.code == wanted
-    assert [name for name in everything(tmp_path) if name != "data/install.lock"] == before
-    if wanted in ("manifest_path_fail", "manifest_duplicate", "manifest_too_long"):
-        assert stage.depot.log == []
 
 
 def test_the_accepted_ones_have_the_names_that_they_must_have(stage):

@@ -61,7 +61,7 @@ class Device:
         self.files = Files()
         self.clock = HandClock()
         self.cipher = None
-        self.limits = {"max_file": 100 * MIB, "max_total": 200 * MIB, "max_ratio": 200}
+        self.limits = {"max_file": 100 * MIB, "max_total": 200 * MIB, "max_ratio": 200, "max_download": 200 * MIB}
         self.spent = 0
         self.shown = []
         self.failures = []

@@ -34,6 +34,8 @@ def code_of(name: str) -> str:
         ("COM10/COMA.txt", ("COM10", "COMA.txt")),
         ("a.con", ("a.con",)),
         ("família/👩\u200d💻.txt", ("família", "👩\u200d💻.txt")),
+        ("資料／説明.txt", ("資料／説明.txt",)),
+        ("℀½.txt", ("℀½.txt",)),
         ("n" * 255, ("n" * 255,)),
         ("é" * 127, ("é" * 127,)),
     ],
@@ -175,3 +177,8 @@ def test_two_names_that_some_file_system_takes_for_one_are_refused(paths, code):
     with pytest.raises(ArchiveError) as caught:
         add(names, paths[-1])
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("name", ["．．／x", "a／．．／b", "．", "‥", "／etc", "＼srv", "a＼．．＼b"])
+def test_a_step_upwards_in_wide_characters_is_refused_and_a_wide_slash_is_not(name):
+    assert code_of(name) == "canonical_path_fail"

@@ -55,6 +55,8 @@ DOCUMENT = {
         "answer_code": "timeout_error",
         "answered_at": 1700000003.0,
         "good_answer_at": 1690000000.0,
+        "said": "update  1.3.0",
+        "said_since": 1680000000.0,
     },
     "settings": {
         "channel": "beta",

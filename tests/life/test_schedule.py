@@ -128,6 +128,21 @@ def test_a_bad_answer_is_told_and_is_not_a_good_one(answer: str) -> None:
     assert schedule.good_answer_at == NOW
 
 
+def test_how_long_the_service_has_said_the_same_is_counted_over_failures_and_starts_anew_with_another_answer() -> None:
+    def told(schedule: Schedule, kind: str, version: str = "", *, at: float) -> Schedule:
+        return asked(schedule, kind, code="", version=version, retry_at=None, now=NOW + at, jitter=0.5)
+
+    schedule = told(Schedule(), "up_to_date", at=0)
+    schedule = told(schedule, "up_to_date", at=DAY)
+    schedule = told(schedule, "failed", at=2 * DAY)
+    schedule = told(schedule, "up_to_date", at=3 * DAY)
+    assert (schedule.said_since, schedule.good_answer_at) == (NOW, NOW + 3 * DAY)
+    schedule = told(schedule, "update", "1.5.0", at=4 * DAY)
+    assert schedule.said_since == NOW + 4 * DAY
+    assert told(schedule, "update", "1.5.0", at=9 * DAY).said_since == NOW + 4 * DAY
+    assert told(schedule, "update", "1.6.0", at=9 * DAY).said_since == NOW + 9 * DAY
+
+
 # --- downloads that fail --------------------------------------------------------------------------------------------
 
 

@@ -199,8 +199,8 @@ FAILURES = {
         "bundle_too_large", "low_speed", "not_found", "unexpected_status", "storage_error",
         "manifest_empty", "manifest_too_long", "brotli_missing", "no_threads", "source_changed",
         # Of no download.
-        "bundle_error", "capgo_error", "cannot_look", "channel_self_set_not_allowed", "install_busy",
-        "invalid_config", "state_locked", "state_newer", "state_unreadable", "state_unwritable",
+        "bundle_error", "capgo_error", "cannot_look", "channel_self_set_not_allowed", "data_dir_foreign",
+        "install_busy", "invalid_config", "state_locked", "state_newer", "state_unreadable", "state_unwritable",
         "update_refused",
     ),
 }  # fmt: skip

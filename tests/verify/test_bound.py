@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from capgo_client.errors import BindingError
 from capgo_client.install.record import FileRecord
-from capgo_client.verify.bound import MAX_RECORD_BYTES, RECORD_NAME, check_bound, seal_record
+from capgo_client.verify.bound import (
+    MAX_RECORD_BYTES,
+    RECORD_NAME,
+    Sealed,
+    check_bound,
+    check_seal,
+    listed_empty,
+    seal_record,
+)
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 FILES = (FileRecord("assets/é.txt", 3, B), FileRecord("main.py", 91, A))
@@ -272,6 +280,62 @@ def test_a_hostile_name_cannot_forge_a_log_line():
     assert caught.value.code == "bound_app"
     assert caught.value.message.isascii()
     assert "\n" not in caught.value.message
+
+
+# --- what a publisher checks ------------------------------------------------------------------------------------------
+
+
+def test_a_seal_that_fits_says_what_is_in_it():
+    assert check_seal(text_of(), files=FILES) == Sealed("com.example.notes", "1.5.0", file_count=2)
+    text = text_of(requires_python=" >= 3.10 , <3.14", platforms=["linux", "win32"], min_app_version="1.4.0")
+    assert check_seal(text, files=FILES) == Sealed(
+        "com.example.notes", "1.5.0", 2, ">=3.10.0,<3.14.0", ("linux", "win32"), "1.4.0"
+    )
+
+
+def test_a_seal_is_held_to_its_own_line_where_there_is_one():
+    text = text_of()
+    own = FileRecord(RECORD_NAME, len(text), hashlib.sha256(text).hexdigest())
+    assert check_seal(text, files=[*FILES, own]).file_count == 2
+    with pytest.raises(BindingError) as caught:
+        check_seal(text, files=[*FILES, FileRecord(RECORD_NAME, len(text), C)])
+    assert caught.value.code == "bound_files"
+
+
+@pytest.mark.parametrize(
+    ("text", "files", "code"),
+    [
+        (b"{", FILES, "bound_malformed"),
+        (b'{"schema":2}', FILES, "bound_schema"),
+        (text_of(unknown=1), FILES, "bound_malformed"),
+        (text_of(), FILES[:1], "bound_files"),
+        (text_of(), (*FILES, FileRecord("evil.py", 1, C)), "bound_files"),
+        (text_of(), (FILES[0], FileRecord("main.py", 91, C)), "bound_files"),
+    ],
+)
+def test_a_seal_that_does_not_fit_is_refused_as_a_device_would(text, files, code):
+    with pytest.raises(BindingError) as caught:
+        check_seal(text, files=files)
+    assert caught.value.code == code
+    assert code_of(text, files=files) == code
+
+
+def test_a_seal_is_not_judged_by_where_it_is_looked_at():
+    # Whoever publishes for Windows, from Linux, under any Python, looks at it all the same.
+    text = text_of(app_id="a.b", version="9.9.9", requires_python="<3.0", platforms=["amiga"], min_app_version="99.0.0")
+    assert check_seal(text, files=FILES).platforms == ("amiga",)
+
+
+def test_only_what_is_listed_as_empty_is_taken_for_empty():
+    nothing = hashlib.sha256(b"").hexdigest()
+    files = {
+        "a/__init__.py": {"size": 0, "sha256": nothing},
+        "lies.py": {"size": 0, "sha256": A},
+        "lies too.py": {"size": 1, "sha256": nothing},
+        "main.py": {"size": 91, "sha256": A},
+    }
+    assert listed_empty(text_of(files=files)) == ("a/__init__.py",)
+    assert listed_empty(b"{") == ()
 
 
 @given(place=st.integers(0, len(text_of()) - 1), byte=st.integers(0, 255))
