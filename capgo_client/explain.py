@@ -57,6 +57,9 @@ _REMEDIES = {
     "refused": "The service has to offer another version, or the rule that refused it has to change.",
     "skipped": "Time, or what the sentence above names.",
 }
+_DAY = 24 * 3600.0
+#: A version was offered and could not be had.
+_NOT_BROUGHT = "What the sentence above names; what came whole and does not fit this device is not fetched again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +68,13 @@ class Explanation:
 
     ``opened`` and ``why`` tell of this start, ``origin`` which record that came from; ``answer`` (an outcome's kind)
     and ``answer_code`` of the last check, ``answer_age`` of its age in seconds (None: never), ``result`` of what was
-    done about it, ``remedy`` what would change it, ``waiting_until`` a wall-clock time before which the service asked
-    not to be asked (0.0: none), ``good_answer_age`` the seconds since an answer that could be used, ``held`` whether
-    direct starts stopped waiting. ``channel`` is the one asked for (empty: the public one), ``delays`` are the
-    conditions that hold back what is queued, ``stats_waiting`` and ``stats_dropped`` count statistics that are still
-    to be sent, and those that were given up because too many waited.
+    done about it and ``result_code`` of why not, ``remedy`` what would change it, ``waiting_until`` a wall-clock time
+    before which the service asked not to be asked (0.0: none), ``good_answer_age`` the seconds since an answer that
+    could be used, ``same_answer_age`` since it became what it is (nobody signs an answer: who stands in between can
+    repeat "this is the newest" for ever, and this number is all that shows it), ``held`` whether direct starts
+    stopped waiting. ``channel`` is the one asked for (empty: the public one), ``delays`` are the conditions that
+    hold back what is queued, ``stats_waiting`` and ``stats_dropped`` count statistics that are still to be sent,
+    and those that were given up because too many waited.
     """
 
     opened: str
@@ -90,14 +95,18 @@ class Explanation:
     delays: tuple[str, ...] = ()
     stats_waiting: int = 0
     stats_dropped: int = 0
+    result_code: str = ""
+    same_answer_age: float | None = None
 
     def __str__(self) -> str:
         lines = [f"Opened: {self.opened}, because {self.why} (from {self.origin})."]
         age = "" if self.answer_age is None else f" ({self.answer_age:.0f} s ago)"
         code = f" [{self.answer_code}]" if self.answer_code else ""
         lines.append(f"Last check{age}: {self.answer_text}{code}")
+        lines.extend(self._ages())
         if self.result:
-            lines.append(f"Then: {self.result}.")
+            code = f" [{self.result_code}]" if self.result_code not in {"", self.answer_code} else ""
+            lines.append(f"Then: {self.result}.{code}")
         if self.queued:
             lines.append(f"Queued for the next start: {self.queued}.")
         if self.queued and self.delays:
@@ -115,6 +124,16 @@ class Explanation:
         lines.append(f"What would change it: {self.remedy}")
         return "\n".join(lines)
 
+    def _ages(self) -> list[str]:
+        """What is worth a word only when it is days old."""
+        ages = (
+            ("The last answer that could be used is", self.good_answer_age, "old"),
+            ("That answer has been the same for", self.same_answer_age, ""),
+        )
+        return [
+            f"{what} {age / _DAY:.0f} days {old}".rstrip() + "." for what, age, old in ages if age and age > 2 * _DAY
+        ]
+
 
 def explained(
     state: State,
@@ -131,6 +150,8 @@ def explained(
     """Put the parts together."""
     plan = state.schedule
     text, remedy = _ANSWERS.get(plan.answer, _ANSWERS["failed"])
+    if plan.answer == "update" and result is not None and result.action == "failed":
+        remedy = _NOT_BROUGHT
     if plan.answer == "failed":
         text = _CODES.get(plan.answer_code, text)
     return Explanation(
@@ -152,6 +173,8 @@ def explained(
         delays=tuple(f"{delay.kind} {delay.value}".strip() for delay in state.settings.delays),
         stats_waiting=stats_waiting,
         stats_dropped=stats_dropped,
+        result_code="" if result is None else result.code,
+        same_answer_age=_age(plan.said_since, now),
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 #: In the order in which ``--help`` lists them.
-_COMMANDS = ("serve", "simulate", "selftest", "verify")
+_COMMANDS = ("serve", "simulate", "selftest", "verify", "seal", "verify-seal")
 #: What shells say of a command that Ctrl-C ended.
 _INTERRUPTED = 130
 _EXIT_CODES = "exit codes: 0 good, 1 a promise broke or nothing was found, 2 the command was not understood"
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"capgo-client {capgo_client.__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in _COMMANDS:
-        import_module(f"capgo_client.cli.{name}").register(subparsers)
+        import_module(f"capgo_client.cli.{name.replace('-', '_')}").register(subparsers)
     args = parser.parse_args(argv)
     try:
         code: int = args.run(args)

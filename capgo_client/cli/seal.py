@@ -1,0 +1,162 @@
+"""``capgo-client seal``: write into a bundle what it is, before it is uploaded (``capgo-bundle.json``)."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from capgo_client.cli.mistakes import UsageMistake
+from capgo_client.cli.source_tree import SourceTree, read_source_tree
+from capgo_client.config import checked_app_id, checked_version
+from capgo_client.errors import BindingError, ConfigError
+from capgo_client.verify.bound import RECORD_NAME, seal_record
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["register", "run", "source_tree"]
+
+#: So many refusals are told one by one.
+_SHOWN = 20
+#: A record on its way into the folder.
+_UNFINISHED_NAME = f".{RECORD_NAME}.new"
+#: What people write for what ``sys.platform`` says: with these in its record no device would install the bundle.
+_OTHER_WORDS = {
+    "windows": "win32",
+    "win": "win32",
+    "win64": "win32",
+    "mac": "darwin",
+    "macos": "darwin",
+    "macosx": "darwin",
+    "osx": "darwin",
+    "linux2": "linux",
+    "iphone": "ios",
+    "ipad": "ios",
+}
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the command."""
+    parser = subparsers.add_parser(
+        "seal",
+        help="write into a bundle which app, version and files it is, before you upload it",
+        description=(
+            f"Write {RECORD_NAME} into a folder: app id, version, and every file with its size and SHA-256. Capgo's"
+            " signature covers it like any other file, so that nobody can offer the bundle under another name, mix it"
+            " with another, or send it to another app. Run it last, just before the upload, with the version that you"
+            " upload it as."
+        ),
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the folder that you are about to upload")
+    parser.add_argument("--app-id", required=True, metavar="ID", help="as in com.example.notes")
+    parser.add_argument("--version", required=True, metavar="V", help="the version that you upload it as")
+    parser.add_argument(
+        "--requires-python", default="", metavar="CLAUSES", help="which Pythons it runs on, as in '>=3.10,<3.14'"
+    )
+    parser.add_argument(
+        "--platform",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a system it runs on, as sys.platform names it; may be repeated; default: any",
+    )
+    parser.add_argument(
+        "--min-app-version", default="", metavar="V", help="the oldest installer's version that it runs on"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Seal; 1 when the folder holds what no device would install (nothing is written then).
+
+    Raises:
+        UsageMistake: The options make no sense, or the folder cannot be read or written.
+    """
+    _check_options(args)
+    _sweep(args.folder)
+    tree = source_tree(args.folder)
+    for remark in tree.remarks:
+        sys.stderr.write(f"note: {remark}\n")
+    for refusal in tree.refused[:_SHOWN]:
+        sys.stderr.write(f"refused: {refusal.code}: {refusal.why}\n")
+    if len(tree.refused) > _SHOWN:
+        sys.stderr.write(f"refused: and {len(tree.refused) - _SHOWN} more\n")
+    if tree.refused:
+        sys.stderr.write("not sealed: no device would install this bundle\n")
+        return 1
+    _write(args.folder, _record(args, tree))
+    sys.stdout.write(
+        f"sealed {args.app_id} {args.version}: {len(tree.records)} files, {tree.total_bytes} bytes;"
+        f" {RECORD_NAME} is part of the bundle now\n"
+    )
+    return 0
+
+
+def source_tree(folder: Path) -> SourceTree:
+    """The folder's content. Raises UsageMistake where it cannot be read, or where there is nothing."""
+    try:
+        if not folder.is_dir():
+            raise UsageMistake(f"{folder}: there is no such folder")
+        tree = read_source_tree(folder)
+    except OSError as exc:
+        raise UsageMistake(f"{exc.filename} cannot be read: {exc.strerror}") from exc
+    if not (tree.records or tree.refused):
+        raise UsageMistake(f"{folder}: there is no file in it; is it the folder that you upload?")
+    return tree
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    try:
+        checked_app_id(args.app_id)
+        checked_version(args.version)
+    except ConfigError as exc:
+        raise UsageMistake(str(exc)) from exc
+    for name in args.platform:
+        word = _OTHER_WORDS.get(name.lower(), name.lower())
+        if name != word:
+            raise UsageMistake(f"--platform {name}: Python calls it {word} (sys.platform)")
+
+
+def _record(args: argparse.Namespace, tree: SourceTree) -> bytes:
+    try:
+        return seal_record(
+            tree.records,
+            app_id=args.app_id,
+            version=args.version,
+            requires_python=args.requires_python,
+            platforms=tuple(dict.fromkeys(args.platform)),
+            min_app_version=args.min_app_version,
+        )
+    except BindingError as exc:
+        raise UsageMistake(exc.message) from exc
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a ``seal`` that was killed left behind, lest it be taken for a file of the bundle."""
+    path = folder / _UNFINISHED_NAME
+    try:
+        path.unlink(missing_ok=True)
+    except NotADirectoryError:
+        return  # said better by whoever reads the folder
+    except OSError as exc:
+        raise UsageMistake(f"{path} cannot be removed: {exc.strerror}") from exc
+
+
+def _write(folder: Path, text: bytes) -> None:
+    """Replace the record whole: half of one would be uploaded as it is.
+
+    One that says the same already is left alone, with the time of its last change: a zip holds that time.
+    """
+    path, new = folder / RECORD_NAME, folder / _UNFINISHED_NAME
+    try:
+        if not path.is_symlink() and path.is_file() and path.read_bytes() == text:
+            return
+        with new.open("xb") as file:
+            file.write(text)
+        new.replace(path)
+    except OSError as exc:
+        with contextlib.suppress(OSError):
+            new.unlink(missing_ok=True)
+        raise UsageMistake(f"{path} cannot be written: {exc.strerror}") from exc
