@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INTEROP := .interop
+LOWEST := .venv-lowest
+TOOLS := .venv-tools
 # Two workers suit the smallest machine that the suite promises to be quick on.
 WORKERS ?= 2
 
-.PHONY: help demo test crash faults fleet interop timing lint types format clean
+.PHONY: help demo test crash faults fleet fuzz interop timing lowest audit dist lint types format clean
 
 help:
 	@echo "make demo    the whole story in one minute, against a service on loopback"
@@ -16,6 +18,9 @@ help:
 	@echo "make fleet   100,000 devices through an outage, a bad release and a plan that ends; build/fleet.png"
 	@echo "make timing  the time limits without any grace (alone on the machine)"
 	@echo "make interop against Capgo's own command line (node 20 or newer, npm; half a minute)"
+	@echo "make fuzz    every parser fed with rubbish for FUZZ_SECONDS each (60)"
+	@echo "make lowest  the suite with the lowest versions of what we depend on"
+	@echo "make audit   known holes in what we depend on; make dist: wheel, sdist and their bill of materials"
 	@echo "make lint    ruff; make types: mypy --strict; make format: ruff format"
 
 # One stamp for each set of dependencies; it is older than pyproject.toml when they may have changed.
@@ -67,6 +72,42 @@ $(INTEROP)/.installed: tests/interop/package.json tests/interop/package-lock.jso
 interop: $(VENV)/.dev $(INTEROP)/.installed
 	CAPGO_INTEROP=required $(BIN)/python -m pytest -n $(WORKERS) tests/interop
 
+# Fresh seeds each time; what they found stays as examples in the tests, which `make test` runs.
+FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/.dev
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -n $(WORKERS) tests/fuzz
+
+$(LOWEST)/.dev: pyproject.toml .ci/lowest-bounds
+	$(PYTHON) -m venv $(LOWEST)
+	.ci/lowest-bounds > $(LOWEST)/bounds.txt
+	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/bounds.txt --editable '.[dev,delta,cli]'
+	@touch $@
+
+# What pyproject.toml promises to work with, where it matters: cryptography, httpx, httpcore, brotli, platformdirs.
+lowest: $(LOWEST)/.dev
+	$(LOWEST)/bin/python -m pytest -n $(WORKERS) -m "not slow" tests/verify tests/net tests/fetch tests/face
+
+$(TOOLS)/.done:
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet build twine check-wheel-contents pip-audit cyclonedx-bom
+	@touch $@
+
+audit: $(TOOLS)/.done $(VENV)/.dev
+	.ci/audit $(TOOLS)/bin/pip-audit $(VENV)
+
+# Twice, and both times the same bytes: whoever has this commit can see that the wheel was made of it.
+dist: $(TOOLS)/.done
+	rm -rf dist build/again build/sbom
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(TOOLS)/bin/python -m build --outdir dist .
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(TOOLS)/bin/python -m build --outdir build/again .
+	for made in dist/*; do cmp "$$made" "build/again/$${made#dist/}" || exit 1; done
+	$(TOOLS)/bin/twine check --strict dist/*
+	$(TOOLS)/bin/check-wheel-contents dist/*.whl
+	$(PYTHON) -m venv build/sbom
+	build/sbom/bin/python -m pip install --quiet "$$(echo dist/*.whl)[delta]"
+	$(TOOLS)/bin/cyclonedx-py environment --output-reproducible --output-file dist/sbom.cdx.json build/sbom/bin/python
+	cd dist && sha256sum * > SHA256SUMS && cat SHA256SUMS
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -79,4 +120,4 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(INTEROP) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(TOOLS) $(INTEROP) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

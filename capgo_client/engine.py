@@ -199,6 +199,9 @@ class Engine:
             lock = FileLock(self.store.folder / "primary.lock", files=self.files)
             if not lock.acquire():
                 return self.opening.beside()
+        except StorageError as exc:
+            _log.error("%s; nothing of it is opened, and no update is installed: %s", exc.message, exc.hint)
+            return Opened(self.opening.builtin(), "", exc.message, "nothing")
         except OSError as exc:
             _log.warning("the data directory %s cannot be written: %s", self.store.folder, exc.strerror)
             return self.opening.uncounted("the data directory cannot be written")
@@ -280,6 +283,9 @@ class Engine:
         self.stats.begin()
 
     def _look_around(self) -> None:
+        above = self.store.exposed_above()
+        if above is not None:
+            _log.warning("every user of this machine may replace what lies in %s: keep the data_dir elsewhere", above)
         self.journal.changed(self.presence.look_around(), self.running().version)
 
     def _announce(self, status: str) -> None:

@@ -8,8 +8,8 @@ import threading
 from dataclasses import replace
 
 from capgo_client.config import checked_app_id, checked_custom_id, checked_url
-from capgo_client.errors import ConfigError
-from capgo_client.install.device import DeviceId, device_id
+from capgo_client.errors import ConfigError, StorageError
+from capgo_client.install.device import DeviceId, device_id, unkept
 from capgo_client.life.settings import Settings, seen
 from capgo_client.platforms import system
 from capgo_client.protocol.requests import Identity, wire_platform
@@ -70,6 +70,9 @@ class Presence:
             self._store.prepare()
         except OSError as exc:
             _log.warning("the data directory %s cannot be made: %s", self._store.folder, exc.strerror)
+        except StorageError as exc:
+            _log.warning("the device id cannot be kept: %s", exc.message)
+            return unkept()
         return device_id(self._store.folder, files=self._files)
 
     @property

@@ -129,3 +129,66 @@ def test_functions_and_modules_stay_small():
 def test_nothing_is_named_after_no_purpose():
     for module in MODULES:
         assert not {"utils", "util", "helpers", "helper", "manager", "common", "misc"} & set(module.stem.split("_"))
+
+
+#: What turns data into code, or hands text to a shell. `re.compile` is another matter.
+FORBIDDEN_MODULES = {
+    "pickle",
+    "shelve",
+    "marshal",
+    "yaml",
+    "dill",
+    "code",
+    "codeop",
+    "subprocess",
+    "pty",
+    "ctypes.util",
+}
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.startfile"}
+#: Developers' commands start the app under test as a process of its own, and the test kit its own helpers; no device
+#: runs either of them.
+MAY_START_PROCESSES = {"cli", "testing"}
+
+
+def test_nothing_that_was_read_becomes_code_and_no_shell_is_started():
+    for module in MODULES:
+        tree = ast.parse(module.read_text("utf-8"))
+        found = FORBIDDEN_MODULES & {part for name in imports(module) for part in (name, name.split(".")[0])}
+        allowed = {"subprocess"} if part_of(module) in MAY_START_PROCESSES else set()
+        assert found <= allowed, f"{module}: {found}"
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
+            assert called not in FORBIDDEN_CALLS, f"{module}:{node.lineno} {called}"
+            assert not called.startswith(("os.exec", "os.spawn", "os.posix_spawn")), f"{module}:{node.lineno} {called}"
+            shell = [k.value for k in node.keywords if k.arg == "shell"]
+            assert all(isinstance(v, ast.Constant) and v.value is False for v in shell), f"{module}:{node.lineno} shell"
+
+
+#: What is compared with what a signature, or the reply, announced.
+COMPARES_DIGESTS = (
+    "verify", "fetch", "delta.py", "arrival.py", "install/assemble.py", "install/reuse.py", "install/bound_empties.py",
+)  # fmt: skip
+
+
+def names_a_digest(node: ast.expr) -> bool:
+    """Whether it ends in such a name, as `self._order.digest` and `whole.digest()` do; constants are no secrets."""
+    text = ast.unparse(node.func if isinstance(node, ast.Call) else node).rpartition(".")[2].lower()
+    return not text.isupper() and text in {"digest", "checksum", "signature", "hexdigest", "opened", "found_digest"}
+
+
+def test_digests_and_signed_values_are_compared_in_constant_time():
+    compared = 0
+    for module in MODULES:
+        if not module.relative_to(PACKAGE).as_posix().startswith(COMPARES_DIGESTS):
+            continue
+        for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+            compared += isinstance(node, ast.Call) and ast.unparse(node.func) == "hmac.compare_digest"
+            if not isinstance(node, ast.Compare) or not isinstance(node.ops[0], (ast.Eq, ast.NotEq)):
+                continue
+            sides = (node.left, *node.comparators)
+            if module.name == "partial.py" or ast.unparse(sides[1]) == "_NOTHING":
+                continue  # which download a note on disk belongs to; a mark that stands for no content
+            assert not any(map(names_a_digest, sides)), f"{module}:{node.lineno} {ast.unparse(node)}"
+    assert compared >= 9

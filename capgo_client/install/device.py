@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from capgo_client.seams import Files
 
-__all__ = ["DeviceId", "device_id"]
+__all__ = ["DeviceId", "device_id", "unkept"]
 
 _NAME = "device-id"
 #: So long the first caller waits for another process that changes the state (seconds).
@@ -41,7 +41,12 @@ def device_id(folder: Path, *, files: Files) -> DeviceId:
         return DeviceId(found or _made_once(folder, files=files), kept=True)
     except OSError as exc:
         _log.warning("the device id cannot be kept: %s", exc.strerror)
-        return DeviceId(_uuid4(), kept=False)
+        return unkept()
+
+
+def unkept() -> DeviceId:
+    """An id for this process alone."""
+    return DeviceId(_uuid4(), kept=False)
 
 
 def _made_once(folder: Path, *, files: Files) -> str:

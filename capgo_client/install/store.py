@@ -21,6 +21,7 @@ import stat
 from capgo_client.errors import StorageError
 from capgo_client.install import checked
 from capgo_client.install.locks import FileLock
+from capgo_client.install.owner import claim, exposed_above, is_owned
 from capgo_client.install.seal import SEAL_NAME, Seal, SealError, read_seal
 from capgo_client.install.trees import remove_tree
 from capgo_client.platforms import system
@@ -65,15 +66,25 @@ class Store:
         self.downloads = folder / "downloads"
         self.stats = folder / "stats"
         self._files = files
+        self._owners: frozenset[int] = frozenset()
 
     def prepare(self) -> None:
         """Make the folders that are missing, private to the user. Raises OSError where that cannot be.
 
+        From here on nothing that belongs to another user counts as sound; StorageError ``data_dir_foreign`` where the
+        data directory itself, or a folder of it, is such a thing.
+
         A data directory that was made is brought to the platter, or a power cut could take away all that was written
         below it since. The folders in it come with the state file, before which nothing in them counts.
         """
-        self._make_private(self.folder)
-        missing = [f for f in (self.installs, self.staging, self.trash, self.downloads) if not self._is_folder(f)]
+        try:
+            self._owners = claim(self.folder, files=self._files)
+        except FileNotFoundError:
+            self._make_private(self.folder)
+            self._owners = claim(self.folder, files=self._files)
+        missing = [
+            f for f in (self.installs, self.staging, self.trash, self.downloads) if not self._is_folder(f, self._owners)
+        ]
         for folder in missing:
             self._mkdir(folder)
             if not self._is_folder(folder):
@@ -95,16 +106,32 @@ class Store:
         except FileExistsError:
             return  # another process of this app was quicker
 
-    def _is_folder(self, path: Path) -> bool:
-        """Whether it is a folder; one that keeps even us out is opened up, as it was made. Raises OSError."""
+    def _is_folder(self, path: Path, owners: frozenset[int] = frozenset()) -> bool:
+        """Whether it is a folder; one that keeps even us out is opened up, as it was made.
+
+        Raises:
+            OSError: that cannot be told.
+            StorageError: ``data_dir_foreign``, it belongs to none of ``owners``.
+        """
         try:
-            mode = self._files.lstat(path).st_mode
+            found = self._files.lstat(path)
         except FileNotFoundError:
             return False
+        mode = found.st_mode
+        if stat.S_ISDIR(mode) and not is_owned(found, owners):
+            raise StorageError(
+                f"{path.name} in the data directory belongs to another user of this machine",
+                code="data_dir_foreign",
+                hint=f"remove {path}",
+            )
         if stat.S_ISDIR(mode) and mode & _OURS != _OURS:
             _log.warning("the folder %s may not be used by its owner; that is set right", path.name)
             self._files.chmod(path, _OURS)
         return stat.S_ISDIR(mode)
+
+    def exposed_above(self) -> Path | None:
+        """The folder above in which every user may put another data directory in the place of ours; None: nowhere."""
+        return exposed_above(self.folder, files=self._files)
 
     def app_path(self, bundle_id: str) -> Path:
         """The folder that the app opens."""
@@ -126,8 +153,9 @@ class Store:
         try:
             self.seal(bundle_id)
             app = self.app_path(bundle_id)
-            if not stat.S_ISDIR(self._files.lstat(app).st_mode):
-                return "its folder is not a folder"
+            found = self._files.lstat(app)
+            if not (stat.S_ISDIR(found.st_mode) and is_owned(found, self._owners)):
+                return "its folder is not a folder of ours"
             if entry and not stat.S_ISREG(self._files.lstat(app / entry).st_mode):
                 return f"its entry {entry} is not a file"
             if not stat.S_ISREG(self._files.lstat(self.installs / bundle_id / LEASE).st_mode):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from capgo_client.platforms.linux import RENAMES_OPEN, flush, sync_filesystem, try_lock, unlock
+from capgo_client.platforms.linux import RENAMES_OPEN, flush, sync_filesystem, try_lock, unlock, user_id
 from capgo_client.platforms.posix import clone
 from capgo_client.platforms.posix import default_data_dir as _shared_rule
 
@@ -12,7 +12,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["RENAMES_OPEN", "clone", "default_data_dir", "flush", "os_version", "sync_filesystem", "try_lock", "unlock"]
+__all__ = [
+    "RENAMES_OPEN",
+    "clone",
+    "default_data_dir",
+    "flush",
+    "os_version",
+    "sync_filesystem",
+    "try_lock",
+    "unlock",
+    "user_id",
+]
 
 
 def os_version() -> str:

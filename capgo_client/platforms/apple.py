@@ -5,9 +5,27 @@ from __future__ import annotations
 import fcntl
 import os
 
-from capgo_client.platforms.posix import RENAMES_OPEN, clone, default_data_dir, sync_filesystem, try_lock, unlock
+from capgo_client.platforms.posix import (
+    RENAMES_OPEN,
+    clone,
+    default_data_dir,
+    sync_filesystem,
+    try_lock,
+    unlock,
+    user_id,
+)
 
-__all__ = ["RENAMES_OPEN", "clone", "default_data_dir", "flush", "os_version", "sync_filesystem", "try_lock", "unlock"]
+__all__ = [
+    "RENAMES_OPEN",
+    "clone",
+    "default_data_dir",
+    "flush",
+    "os_version",
+    "sync_filesystem",
+    "try_lock",
+    "unlock",
+    "user_id",
+]
 
 
 def flush(fd: int) -> None:

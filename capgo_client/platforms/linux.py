@@ -5,9 +5,19 @@ from __future__ import annotations
 import fcntl
 import os
 
-from capgo_client.platforms.posix import RENAMES_OPEN, default_data_dir, flush, os_version, try_lock, unlock
+from capgo_client.platforms.posix import RENAMES_OPEN, default_data_dir, flush, os_version, try_lock, unlock, user_id
 
-__all__ = ["RENAMES_OPEN", "clone", "default_data_dir", "flush", "os_version", "sync_filesystem", "try_lock", "unlock"]
+__all__ = [
+    "RENAMES_OPEN",
+    "clone",
+    "default_data_dir",
+    "flush",
+    "os_version",
+    "sync_filesystem",
+    "try_lock",
+    "unlock",
+    "user_id",
+]
 
 #: Before 5.8, syncfs(2) answered success when a write-back had failed, so it proves nothing there.
 _REPORTS_ERRORS = (5, 8)

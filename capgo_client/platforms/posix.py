@@ -10,7 +10,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["RENAMES_OPEN", "clone", "default_data_dir", "flush", "os_version", "sync_filesystem", "try_lock", "unlock"]
+__all__ = [
+    "RENAMES_OPEN",
+    "clone",
+    "default_data_dir",
+    "flush",
+    "os_version",
+    "sync_filesystem",
+    "try_lock",
+    "unlock",
+    "user_id",
+]
 
 #: Whether a folder can be renamed while somebody has a file in it open.
 RENAMES_OPEN = True
@@ -58,6 +68,11 @@ def clone(source: int, target: int) -> bool:
 def os_version() -> str:
     """The system's version as the service shows it to the publisher."""
     return os.uname().release
+
+
+def user_id() -> int | None:
+    """Whose files ours are; None where files have no owner."""
+    return os.geteuid()
 
 
 def default_data_dir(app_id: str) -> Path:

@@ -14,7 +14,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["RENAMES_OPEN", "clone", "default_data_dir", "flush", "os_version", "sync_filesystem", "try_lock", "unlock"]
+__all__ = [
+    "RENAMES_OPEN",
+    "clone",
+    "default_data_dir",
+    "flush",
+    "os_version",
+    "sync_filesystem",
+    "try_lock",
+    "unlock",
+    "user_id",
+]
 
 #: Whether a folder can be renamed while somebody has a file in it open.
 RENAMES_OPEN = False
@@ -66,6 +76,11 @@ def os_version() -> str:
     """The system's version as the service shows it to the publisher."""
     version = sys.getwindowsversion()  # type: ignore[attr-defined,unused-ignore]
     return f"{version.major}.{version.minor}.{version.build}"
+
+
+def user_id() -> int | None:
+    """Owners are not numbers there, and the user's profile keeps others out."""
+    return None
 
 
 def default_data_dir(app_id: str) -> Path:
