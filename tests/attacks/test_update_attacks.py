@@ -180,6 +180,7 @@ def test_rollback_to_an_older_signed_version_goes_as_far_as_allow_downgrade(devi
 
 
 def test_freeze_by_repeating_that_nothing_is_new_is_seen_by_the_age_of_that_answer(device):
+    device.refused(make_bundle("1.3.9", GOOD, keys=OURS))  # whatever it said before, it is another answer
     device.calm()
     for _ in range(5):
         device.ask()
@@ -206,6 +207,8 @@ def test_freeze_by_keeping_every_answer_back_is_seen_by_the_age_of_the_last_good
 
 
 def test_freeze_on_an_offer_that_is_refused_for_ever_is_seen_too(device):
+    device.calm()
+    device.ask()  # whatever it said before, what follows is another answer
     for _ in range(3):
         device.refused(make_bundle("1.3.9", GOOD, keys=OURS))
         device.clock.advance(30 * DAY)

@@ -95,6 +95,7 @@ def test_a_handful_of_cells_holds(farm):
 
 
 @pytest.mark.promise(1)
+@pytest.mark.slow
 def test_a_time_out_for_each_read_turns_cells_red(farm):
     found = complaints(farm(*SPOILT["time_out_per_read"], bug="time_out_per_read"))
     assert found.keys() == {"drip-body", "drip-headers"}
@@ -103,6 +104,7 @@ def test_a_time_out_for_each_read_turns_cells_red(farm):
 
 @pytest.mark.promise(3)
 @pytest.mark.promise(4)
+@pytest.mark.slow
 def test_publishing_before_verifying_turns_cells_red(farm):
     found = complaints(farm(*SPOILT["publish_before_verify"], bug="publish_before_verify"))
     assert found.keys() == {"flip-bit", "wrong-checksum"}
@@ -110,6 +112,7 @@ def test_publishing_before_verifying_turns_cells_red(farm):
 
 
 @pytest.mark.promise(5)
+@pytest.mark.slow
 def test_booting_a_pending_version_uncounted_turns_cells_red(farm):
     found = complaints(farm(*SPOILT["boot_uncounted"], bug="boot_uncounted"))
     assert any(text.startswith("P5 4.0.0 opened 4 times") for text in found["app-killed"]), found
