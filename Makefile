@@ -43,7 +43,7 @@ test: $(VENV)/.dev
 # tries a sample. CRASH_STEP=5 tries every fifth call.
 CRASH_STEP ?= 1
 crash: $(VENV)/.dev
-	CRASH_STEP=$(CRASH_STEP) $(BIN)/python -m pytest -n $(WORKERS) tests/crash
+	CRASH_STEP=$(CRASH_STEP) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/crash
 
 # Every fault in every mode and state (a quarter of an hour); FAULTS_CELLS=ci is the fixed subset (two minutes). More
 # workers than cores, for most cells wait for what never comes.
@@ -74,8 +74,9 @@ interop: $(VENV)/.dev $(INTEROP)/.installed
 
 # Fresh seeds each time; what they found stays as examples in the tests, which `make test` runs.
 FUZZ_SECONDS ?= 60
+FUZZ_WORKERS ?= 6
 fuzz: $(VENV)/.dev
-	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -n $(WORKERS) tests/fuzz
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -n $(FUZZ_WORKERS) tests/fuzz
 
 $(LOWEST)/.dev: pyproject.toml .ci/lowest-bounds
 	$(PYTHON) -m venv $(LOWEST)
