@@ -14,6 +14,7 @@ from capgo_client.testing.crash.runner import CAN_FORK
 pytestmark = pytest.mark.skipif(not CAN_FORK, reason="a process for each point takes minutes without fork")
 
 
+@pytest.mark.slow
 def test_it_kills_an_install_prints_each_point_and_leaves_nothing(command, tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
@@ -34,6 +35,7 @@ def test_it_kills_an_install_prints_each_point_and_leaves_nothing(command, tmp_p
     assert [point["nth"] for point in told[0]["seen"]] == [1 + 90 * i for i in range(len(points))]
 
 
+@pytest.mark.slow
 def test_at_random_it_ends_when_its_time_is_over(command, tmp_path):
     done = command("selftest", "--random", "--seconds", 1, "--seed", 3, "--operation", "apply", "--folder", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from capgo_client.install.trees import remove_tree
+from capgo_client.seams import Files
 from capgo_client.testing import BundleKeys, Service
 from capgo_client.testing.crash.killing import Bench
 from capgo_client.testing.crash.operations import OPERATIONS, Scene
@@ -13,8 +18,8 @@ from capgo_client.testing.crash.runner import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
+_MEMORY = Path("/dev/shm")
 _TALLY = "tally"
 
 
@@ -55,7 +60,21 @@ def keys() -> BundleKeys:
 
 
 @pytest.fixture
-def bench_for(tmp_path: Path, keys: BundleKeys) -> Iterator[Callable[[str], Bench]]:
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """For devices that are killed or fail: in memory if possible, for a flush takes longer than all else of a life.
+
+    What was written outlives the process there as well as on a disk; what a power cut takes is another suite's.
+    """
+    if not os.access(_MEMORY, os.W_OK | os.X_OK):
+        yield tmp_path
+        return
+    made = Path(tempfile.mkdtemp(prefix="capgo-crash-", dir=_MEMORY))
+    yield made
+    remove_tree(made, files=Files())
+
+
+@pytest.fixture
+def bench_for(folder: Path, tmp_path: Path, keys: BundleKeys) -> Iterator[Callable[[str], Bench]]:
     """Makes the bench of an operation, by its name: device, service and processes of its own."""
     with Service() as service, Runner(path=(tmp_path,)) as runner:
-        yield lambda name: Bench(Scene(tmp_path / "scene", service=service, keys=keys), OPERATIONS[name], runner)
+        yield lambda name: Bench(Scene(folder / "scene", service=service, keys=keys), OPERATIONS[name], runner)

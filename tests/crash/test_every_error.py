@@ -13,9 +13,6 @@ these are followed by two whole lives. `make test` has a sample.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,24 +32,6 @@ pytestmark = [
 ]
 
 EXTENT = "errors" if os.environ.get("CRASH_ERRORS") else "calls" if os.environ.get("CRASH_STEP") == "1" else "places"
-#: Errors made up by us need no real disk, and a flush of that takes longer than all the rest of a life.
-MEMORY = Path("/dev/shm")
-
-
-@pytest.fixture
-def folder(tmp_path) -> Iterator[Path]:
-    if not os.access(MEMORY, os.W_OK | os.X_OK):
-        yield tmp_path
-        return
-    made = Path(tempfile.mkdtemp(prefix="failing-", dir=MEMORY))
-    yield made
-    shutil.rmtree(made, onerror=_open_up)
-
-
-def _open_up(function, path, _info):
-    Path(path).parent.chmod(0o700)
-    Path(path).chmod(0o700)
-    function(path)
 
 
 @pytest.fixture

@@ -533,6 +533,7 @@ class TestGoingOn:
 
 
 class TestDiskTrouble:
+    @pytest.mark.slow
     def test_a_failure_at_any_call_is_a_typed_error_and_leaves_nothing_half(self, stage, tmp_path):
         manifest = [
             stage.entry("a.py", b"a"),

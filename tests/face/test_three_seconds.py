@@ -200,6 +200,7 @@ def ours():
 needs_proc = pytest.mark.skipif(not PROC.is_dir(), reason="counts descriptors in /proc")
 
 
+@pytest.mark.slow
 @needs_proc
 @pytest.mark.promise(9)
 def test_a_hundred_silent_checks_leave_no_thread_and_no_descriptor(last_good):
@@ -220,6 +221,7 @@ def test_a_hundred_silent_checks_leave_no_thread_and_no_descriptor(last_good):
         assert descriptors() <= before
 
 
+@pytest.mark.slow
 @needs_proc
 @pytest.mark.promise(9)
 def test_a_hundred_silent_cycles_leave_at_most_one_thread_and_no_descriptor(last_good):
@@ -237,6 +239,7 @@ def test_a_hundred_silent_cycles_leave_at_most_one_thread_and_no_descriptor(last
         assert descriptors() <= before
 
 
+@pytest.mark.slow
 @needs_proc
 @pytest.mark.promise(9)
 def test_a_hundred_checks_on_a_hung_name_lookup_leave_one_thread(last_good, monkeypatch):

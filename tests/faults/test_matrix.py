@@ -84,6 +84,7 @@ def test_each_deliberate_bug_has_its_cells():
     assert SPOILT.keys() == BUGS.keys()
 
 
+@pytest.mark.slow
 def test_a_handful_of_cells_holds(farm):
     wanted = [*cells("smoke"), *(cell for spoilt in SPOILT.values() for cell in spoilt)]
     found = farm(*wanted)

@@ -88,6 +88,7 @@ def test_the_parts_add_up():
     assert sum(ran.checks) == sum(added.checks)
 
 
+@pytest.mark.slow
 def test_the_command_writes_its_figures_and_its_picture_and_needs_no_particular_number_of_processes(tmp_path):
     command = [sys.executable, Path(__file__).parent / "run_fleet.py", "--devices", "80", "--seed", "2"]
     package = Path(capgo_client.__file__).parent.parent

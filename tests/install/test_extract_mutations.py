@@ -58,7 +58,9 @@ def every_small_change(data: bytes) -> Iterator[bytes]:
         yield data[:place] + data[place : place + 1] + data[place:]
 
 
-@pytest.mark.parametrize("name", sorted(ARCHIVES))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "plain" else pytest.mark.slow) for name in sorted(ARCHIVES)]
+)
 def test_no_change_of_one_bit_or_byte_gives_other_files(tmp_path, name):
     original = outcome(tmp_path, ARCHIVES[name])
     assert original is not None

@@ -234,7 +234,7 @@ def test_a_missing_key_is_refused_or_read_as_its_default(where: tuple[object, ..
 
 
 @pytest.mark.parametrize(("where", "key"), EVERY_KEY)
-@pytest.mark.parametrize("depth", [1, 900, 50_000])
+@pytest.mark.parametrize("depth", [1, 900, 3_000])
 def test_deep_nesting_in_any_key_is_refused_and_nothing_else(where: tuple[object, ...], key: str, depth: int) -> None:
     document = without(where, key)
     place = document

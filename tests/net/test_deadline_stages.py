@@ -201,6 +201,7 @@ def test_a_refused_connection_is_a_network_error_at_once():
     assert watch.took < watch.grace
 
 
+@pytest.mark.slow
 @pytest.mark.promise(9)
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc to count descriptors with")
 def test_a_hundred_silent_exchanges_leave_no_descriptor_and_no_thread():
@@ -216,6 +217,7 @@ def test_a_hundred_silent_exchanges_leave_no_descriptor_and_no_thread():
         assert descriptors_open() <= descriptors
 
 
+@pytest.mark.slow
 @pytest.mark.promise(9)
 def test_a_hundred_exchanges_on_a_hung_lookup_leave_one_thread_and_ask_once():
     with (
