@@ -23,6 +23,7 @@ from capgo_client.install import checked
 from capgo_client.install.audit import audit
 from capgo_client.install.ledger import FROM_FILE, FROM_NOTHING, FROM_OLDER, Ledger
 from capgo_client.install.store import Store
+from capgo_client.install.trees import remove_tree
 from capgo_client.life.state import State
 from capgo_client.seams import Files
 
@@ -44,7 +45,8 @@ class Device:
         self.builtin = folder / "builtin"
         self.builtin.mkdir(exist_ok=True)
         (self.builtin / "main.py").write_text("print('builtin')")
-        shutil.rmtree(self.data, ignore_errors=True)
+        if self.data.exists():
+            remove_tree(self.data, files=Files())  # also what is read-only
         self.shop = Shop(*VERSIONS)
         self.store = Store(self.data, files=Files())
         self.state = State(native_version=BUILTIN)
