@@ -113,10 +113,10 @@ def test_a_length_above_the_limit_is_refused_before_the_first_byte(limited):
     asked = threading.Event()
 
     def behave(handler, data):
+        asked.set()
         handler.send_response(200)
         handler.send_header("Content-Length", "5001")
         handler.end_headers()
-        asked.set()
         handler.wfile.flush()
         handler.connection.recv(1)  # until the client hangs up: it does so without having seen a byte of the body
         handler.close_connection = True
