@@ -15,9 +15,13 @@ from capgo_client.install.trees import remove_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+    from typing import TypeVar
 
     from capgo_client.seams import Files
+
+    T = TypeVar("T")
 
 __all__ = [
     "DamagedError",
@@ -28,6 +32,7 @@ __all__ = [
     "put",
     "read",
     "sync_folder",
+    "twice",
     "unpack",
     "write_synced",
 ]
@@ -53,6 +58,14 @@ def is_passing(exc: OSError) -> bool:
 def is_full(exc: BaseException) -> bool:
     """Whether the disk has no room, or this user's share of it none."""
     return isinstance(exc, OSError) and exc.errno in _FULL
+
+
+def twice(look: Callable[[], T]) -> T:
+    """What ``look`` gives, at its second try where the first raised OSError: that may have been the only one."""
+    try:
+        return look()
+    except OSError:
+        return look()
 
 
 def pack(document: object) -> bytes:

@@ -71,7 +71,8 @@ def _made_once(folder: Path, *, files: Files) -> str:
 def _read(path: Path, *, files: Files) -> str:
     """The id in the file, empty where there is none; raises OSError where that cannot be told just now."""
     try:
-        text = _bytes(path, files=files).decode("ascii").strip()
+        # Without an id nothing is asked.
+        text = checked.twice(lambda: files.read_bytes(path, 64)).decode("ascii").strip()
     except FileNotFoundError:
         return ""
     except (OSError, ValueError) as exc:
@@ -83,13 +84,6 @@ def _read(path: Path, *, files: Files) -> str:
         return text.lower()
     _log.warning("the kept device id is damaged, so this counts as a new device")
     return ""
-
-
-def _bytes(path: Path, *, files: Files) -> bytes:
-    try:
-        return files.read_bytes(path, 64)
-    except OSError:  # one error of a disk may be the only one, and without an id nothing is asked
-        return files.read_bytes(path, 64)
 
 
 def _uuid4() -> str:

@@ -109,7 +109,8 @@ class Ledger:
     def _load_one(self, path: Path, origin: str) -> Loaded | None:
         """One generation; None where it is missing or damaged. Raises OSError where that cannot be told now."""
         try:
-            document = self._read(path)
+            # The older generation lacks the last change.
+            document = checked.twice(lambda: checked.read(path, files=self._files, limit=_LIMIT))
             schema = document.get("schema") if isinstance(document, dict) else None
             if isinstance(schema, int) and schema > SCHEMA:
                 return Loaded(self._newer(document), NEWER_SCHEMA, "the state file was written by a newer library")
@@ -121,12 +122,6 @@ class Ledger:
                 raise
             _log.warning("%s cannot be used: %s", path.name, exc)
             return None
-
-    def _read(self, path: Path) -> object:
-        try:
-            return checked.read(path, files=self._files, limit=_LIMIT)
-        except OSError:  # one error of a disk may be the only one, and the older generation lacks the last change
-            return checked.read(path, files=self._files, limit=_LIMIT)
 
     @contextmanager
     def locked(self, *, patience: float) -> Iterator[None]:
