@@ -132,11 +132,11 @@ def test_a_start_opens_the_best_version_that_is_left(device, names, opens, chang
 @pytest.mark.parametrize("change", CHANGES)
 def test_when_every_record_is_damaged_the_builtin_opens(device, change):
     records = Records(device)
-    seals = list((device.data / "installs").glob("*/seal.json"))
-    kept = {path: path.read_bytes() for path in seals}
-    for at in places(kept[seals[0]]):
+    kept = {path: path.read_bytes() for path in (device.data / "installs").glob("*/seal.json")}
+    kept |= {device.data / name: records.kept[device.data / name] for name in STATES}
+    for at in places(min(kept.values(), key=len)):  # the seals differ in length: a size has one digit more
         records.restore()
-        for path, data in (kept | {device.data / n: records.kept[device.data / n] for n in STATES}).items():
+        for path, data in kept.items():
             path.write_bytes(change(data, at))
         assert opened(device) == BUILTIN, at
 
