@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["Scope", "current_scope", "in_scope", "now"]
+__all__ = ["Operation", "Scope", "current_scope", "in_scope", "now"]
 
 #: What was going on when the time ran out, and where the developer should look.
 _STAGES = {
@@ -108,23 +108,29 @@ class Scope:
     def interruptible(self, wake: Callable[[], None]) -> Iterator[None]:
         """Have ``wake`` called on ``cancel()`` while the block runs; at once when that has happened already."""
         key = id(wake)
+        self.watch(key, wake)
+        try:
+            yield
+        finally:
+            self.unwatch(key)
+
+    def operation(self, sock: socket.socket, stage: str | None = None) -> Operation:
+        """Run one operation on ``sock``; gives the seconds it may take and shuts the socket down on ``cancel()``."""
+        if stage is not None:
+            self.stage = stage
+        return Operation(self, sock)
+
+    def watch(self, key: int, wake: Callable[[], None]) -> None:
+        """Have ``wake`` called on ``cancel()`` until ``unwatch(key)``; at once when that has happened already."""
         with self._lock:
             self._wakers[key] = wake
             if self._cancelled:
                 wake()
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._wakers[key]
 
-    @contextlib.contextmanager
-    def operation(self, sock: socket.socket, stage: str | None = None) -> Iterator[float | None]:
-        """Run one operation on ``sock``; gives the seconds it may take and shuts the socket down on ``cancel()``."""
-        if stage is not None:
-            self.stage = stage
-        with self.interruptible(lambda: _shut_down(sock)):
-            yield self.remaining()
+    def unwatch(self, key: int) -> None:
+        """The end of what ``watch`` began: on return nobody calls it any more."""
+        with self._lock:
+            del self._wakers[key]
 
     @contextlib.contextmanager
     def branch(self) -> Iterator[Scope]:
@@ -142,6 +148,32 @@ class Scope:
 
     def __exit__(self, *_: object) -> None:
         _stack().pop()
+
+
+class Operation:
+    """A block that runs one operation on a socket. A class of its own, for there is one for each read and write."""
+
+    __slots__ = ("_scope", "_sock")
+
+    def __init__(self, scope: Scope, sock: socket.socket) -> None:
+        self._scope = scope
+        self._sock = sock
+
+    def __enter__(self) -> float | None:
+        self._scope.watch(id(self), self._shut_down)
+        try:
+            return self._scope.remaining()
+        except BaseException:
+            self._scope.unwatch(id(self))
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._scope.unwatch(id(self))
+
+    def _shut_down(self) -> None:
+        # SSLSocket.shutdown() would take the TLS object away under the thread that reads: name the plain one.
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
 
 def current_scope() -> Scope:
@@ -163,9 +195,3 @@ def _stack() -> list[Scope]:
     except AttributeError:
         stack = _active.stack = []
     return stack
-
-
-def _shut_down(sock: socket.socket) -> None:
-    # SSLSocket.shutdown() would take the TLS object away under the thread that reads: name the plain one.
-    with contextlib.suppress(OSError):
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)
