@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 
 import httpx
@@ -41,6 +42,7 @@ def redact(url: str | httpx.URL) -> str:
     return f"{plain.scheme}://{host}{port}{plain.raw_path.partition(b'?')[0].decode('ascii')}"
 
 
+@functools.lru_cache(maxsize=32)  # asked again for each of a delta's files
 def is_loopback(host: str) -> bool:
     """Whether ``host`` is this device: localhost, 127.0.0.0/8 or ::1."""
     if host.lower().rstrip(".") == "localhost":
