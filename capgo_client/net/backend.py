@@ -17,7 +17,7 @@ import httpcore
 
 from capgo_client.errors import CapgoError, NetworkError
 from capgo_client.net.connect import connect
-from capgo_client.net.deadline import current_scope
+from capgo_client.net.deadline import current_scope, now
 from capgo_client.net.pins import check_pin
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ __all__ = ["DeadlineBackend", "StaleConnection"]
 _RECEIVE = 256 * 1024
 #: Bytes of a request that are held back until it is complete: head and body go out together, in one call.
 _TOGETHER = 64 * 1024
+#: So long after its last byte an idle connection is not asked whether it still stands (seconds). A pool asks that of all
+#: that are idle, twice for each request; where it is wrong the request is sent anew, as ``StaleConnection`` tells.
+_FRESH = 0.1
 
 _TLS_HINT = (
     "check the device's clock first: a wrong date makes every certificate look expired or not yet valid; "
@@ -90,6 +93,7 @@ class _Stream(httpcore.NetworkStream):
         self._is_kept = False  # from a request before, and nothing has come since
         self._unsent = bytearray()
         self._timeout: float | None = 0.0
+        self._last_heard = 0.0
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
         scope = current_scope()
@@ -110,6 +114,7 @@ class _Stream(httpcore.NetworkStream):
             if self._is_kept:
                 raise StaleConnection("The server closed the connection that was kept")
         self._has_served, self._is_kept = True, False
+        self._last_heard = now()
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
@@ -198,7 +203,7 @@ class _Stream(httpcore.NetworkStream):
         if info == "ssl_object":
             return self._sock if self._is_tls else None
         if info == "is_readable":
-            return _is_readable(self._sock)
+            return now() >= self._last_heard + _FRESH and _is_readable(self._sock)
         return self._sock if info == "socket" else None
 
 
