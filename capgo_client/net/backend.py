@@ -35,8 +35,8 @@ __all__ = ["DeadlineBackend", "StaleConnection"]
 _RECEIVE = 256 * 1024
 #: Bytes of a request that are held back until it is complete: head and body go out together, in one call.
 _TOGETHER = 64 * 1024
-#: So long after its last byte an idle connection is not asked whether it still stands (seconds). A pool asks that of all
-#: that are idle, twice for each request; where it is wrong the request is sent anew, as ``StaleConnection`` tells.
+#: So long after its last byte (seconds) an idle connection is taken to stand still. A pool asks that of every idle one,
+#: twice for each request; where the answer was wrong the request is sent anew, as ``StaleConnection`` tells.
 _FRESH = 0.1
 
 _TLS_HINT = (

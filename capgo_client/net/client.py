@@ -11,10 +11,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import httpx
-
-from capgo_client.errors import CapgoError, ClosedError, DeadlineExceeded, NetworkError, ReplyError
-from capgo_client.net.foreign import ForeignTransport
+from capgo_client.errors import CapgoError, ClosedError, NetworkError, ReplyError
 from capgo_client.net.redirects import next_hop
 from capgo_client.net.transport import DeadlineTransport
 from capgo_client.net.urls import parse, redact, require_allowed
@@ -23,11 +20,13 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator, Mapping
 
+    import httpx
     from typing_extensions import Self
 
     from capgo_client.net.backend import Pins
     from capgo_client.net.deadline import Scope
     from capgo_client.net.transport import Answer
+    from capgo_client.net.urls import Url
 
 __all__ = ["HttpClient", "Reply", "StreamReply", "redact"]
 
@@ -70,7 +69,7 @@ class StreamReply:
             except CapgoError:
                 raise
             except Exception as exc:
-                raise _translated(exc) from exc
+                raise _failed(exc) from exc
             self._scope.check()
             if part is None:
                 return
@@ -80,7 +79,7 @@ class StreamReply:
 
 class _Sender(Protocol):
     def send(
-        self, method: str, url: httpx.URL, *, headers: Mapping[str, str], body: bytes | None, scope: Scope
+        self, method: str, url: Url, *, headers: Mapping[str, str], body: bytes | None, scope: Scope
     ) -> Answer: ...
 
     def close(self) -> None: ...
@@ -122,6 +121,8 @@ class HttpClient:
         elif isinstance(transport, DeadlineTransport):
             self._transport = transport
         else:
+            from capgo_client.net.foreign import ForeignTransport
+
             self._transport = ForeignTransport(transport)
         self._lock = threading.Lock()
         self._running: list[Scope] = []
@@ -190,9 +191,7 @@ class HttpClient:
             finally:
                 _discard(answer)
 
-    def _follow(
-        self, method: str, url: httpx.URL, *, body: bytes | None, headers: Mapping[str, str], scope: Scope
-    ) -> Answer:
+    def _follow(self, method: str, url: Url, *, body: bytes | None, headers: Mapping[str, str], scope: Scope) -> Answer:
         require_allowed(url, allow_http=self._allow_http)
         hops = 0
         while True:
@@ -216,9 +215,7 @@ class HttpClient:
                 headers = {name: value for name, value in headers.items() if name.lower() not in _PRIVATE_HEADERS}
             url, hops = target, hops + 1
 
-    def _send(
-        self, method: str, url: httpx.URL, *, body: bytes | None, headers: Mapping[str, str], scope: Scope
-    ) -> Answer:
+    def _send(self, method: str, url: Url, *, body: bytes | None, headers: Mapping[str, str], scope: Scope) -> Answer:
         own = {"User-Agent": self._user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
         scope.check()
         try:
@@ -226,7 +223,7 @@ class HttpClient:
         except CapgoError:
             raise
         except Exception as exc:
-            raise _translated(exc) from exc
+            raise _failed(exc) from exc
 
     @contextlib.contextmanager
     def _registered(self, scope: Scope) -> Iterator[None]:
@@ -276,7 +273,7 @@ def _require_identity(reply: Answer) -> None:
         raise ReplyError(message, code="unsupported_encoding", hint="a proxy may be changing the replies")
 
 
-def _same_origin(one: httpx.URL, other: httpx.URL) -> bool:
+def _same_origin(one: Url, other: Url) -> bool:
     return (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
 
 
@@ -285,8 +282,6 @@ def _discard(answer: Answer) -> None:
         answer.close()
 
 
-def _translated(exc: Exception) -> CapgoError:
-    """What a foreign transport raised, as one of our errors; ours raises them by itself."""
-    if isinstance(exc, (httpx.TimeoutException, TimeoutError)):
-        return DeadlineExceeded("The transport that was given timed out")
+def _failed(exc: Exception) -> NetworkError:
+    # A header that is not ASCII, or something of a foreign transport's own.
     return NetworkError(f"The exchange failed: {type(exc).__name__}")

@@ -25,12 +25,11 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    import httpx
-
     from capgo_client.net.backend import Pins
     from capgo_client.net.deadline import Scope
     from capgo_client.net.proxies import Proxy
     from capgo_client.net.resolver import GetAddrInfo
+    from capgo_client.net.urls import Url
 
 __all__ = ["Answer", "DeadlineTransport"]
 
@@ -104,9 +103,7 @@ class DeadlineTransport:
         self._lock = threading.Lock()
         self._pools: dict[tuple[str, Proxy | None], httpcore.ConnectionPool] = {}
 
-    def send(
-        self, method: str, url: httpx.URL, *, headers: Mapping[str, str], body: bytes | None, scope: Scope
-    ) -> Answer:
+    def send(self, method: str, url: Url, *, headers: Mapping[str, str], body: bytes | None, scope: Scope) -> Answer:
         """Send a request within ``scope`` and return when the reply's headers are here.
 
         Raises:
@@ -119,7 +116,7 @@ class DeadlineTransport:
         proxy = self._rules.choose(scheme=url.scheme, host=url.host, port=port, scope=scope)
         request = httpcore.Request(
             method,
-            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            httpcore.URL(scheme=url.scheme, host=url.raw_host, port=url.port, target=url.target),
             headers=_request_headers(method, url, headers, body),
             content=body,
         )
@@ -228,7 +225,7 @@ def _send(pool: httpcore.ConnectionPool, request: httpcore.Request) -> httpcore.
 
 
 def _request_headers(
-    method: str, url: httpx.URL, headers: Mapping[str, str], body: bytes | None
+    method: str, url: Url, headers: Mapping[str, str], body: bytes | None
 ) -> list[tuple[bytes, bytes]]:
     """Those given, after the two that HTTP itself demands (RFC 9112 sections 3.2 and 6.2)."""
     raw = [(b"Host", url.netloc)]
