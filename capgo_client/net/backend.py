@@ -148,7 +148,8 @@ class _Stream(httpcore.NetworkStream):
                 self._sock.settimeout(seconds)
                 self._timeout = seconds
             try:
-                return call(*given)
+                with scope.waiting():
+                    return call(*given)
             except CapgoError:
                 raise
             except TimeoutError as exc:
