@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["DeadlineBackend", "StaleConnection"]
 
-#: Bytes of a body to ask of a plain socket at once; httpcore's 64 KiB cost four times the calls.
+#: Bytes of a body to take at once; httpcore's 64 KiB cost four times the calls.
 _RECEIVE = 256 * 1024
+#: The longest that TLS gives at once (RFC 8446 section 5.1): where so much came more may be waiting.
+_RECORD = 16 * 1024
 #: Bytes of a request that are held back until it is complete: head and body go out together, in one call.
 _TOGETHER = 64 * 1024
 #: So long after its last byte (seconds) an idle connection is taken to stand still. A pool asks that of every idle one,
@@ -94,6 +96,7 @@ class _Stream(httpcore.NetworkStream):
         self._unsent = bytearray()
         self._timeout: float | None = 0.0
         self._last_heard = 0.0
+        self._broken: OSError | None = None
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
         scope = current_scope()
@@ -101,9 +104,9 @@ class _Stream(httpcore.NetworkStream):
             with contextlib.suppress(httpcore.WriteError):  # see above: what the server says to it counts
                 self._flush(scope)
         stage = "body" if scope.stage == "body" else "headers"
-        size = _RECEIVE if stage == "body" and not self._is_tls else max_bytes
+        size = _RECEIVE if stage == "body" else max_bytes
         try:
-            data: bytes = self._run(scope, stage, self._sock.recv, size)
+            data: bytes = self._run(scope, stage, self._receive, size)
         except CapgoError:
             raise
         except OSError as exc:
@@ -116,6 +119,26 @@ class _Stream(httpcore.NetworkStream):
         self._has_served, self._is_kept = True, False
         self._last_heard = now()
         return data
+
+    def _receive(self, size: int) -> bytes:
+        """Some bytes; of TLS all whole records that are here, for it gives only one at a time."""
+        if self._broken is not None:
+            raise self._broken
+        data = self._sock.recv(size)
+        if not self._is_tls or len(data) < _RECORD:
+            return data
+        records, left = [data], size - len(data)
+        self._sock.settimeout(0)
+        self._timeout = 0.0
+        try:
+            while left >= _RECORD and (record := self._sock.recv(left)):
+                records.append(record)
+                left -= len(record)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass  # that is all for now
+        except OSError as exc:
+            self._broken = exc  # what came before it came in order
+        return b"".join(records)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         self._is_kept, self._has_served = self._is_kept or self._has_served, False

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import peers
@@ -13,7 +15,7 @@ from peers import answer
 from stopwatch import Stopwatch
 
 import capgo_client
-from capgo_client.errors import DeadlineExceeded
+from capgo_client.errors import DeadlineExceeded, NetworkError
 from capgo_client.net.backend import _Stream
 from capgo_client.net.client import HttpClient
 from capgo_client.net.deadline import Scope
@@ -70,6 +72,100 @@ class TestSending:
         stream.write(b"request")
         with Scope(5):
             assert stream.read(100) == b"HTTP/1.1 413 Too Large\r\n\r\n"
+
+
+class TestReceivingOverTls:
+    """Six whole records and a rest, all of them here before the first of them is read."""
+
+    body = bytes(range(256)) * 400
+
+    def received(self, script, authority):
+        sent = threading.Event()
+
+        def play(connection):
+            connection.request()
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self.body))
+            try:
+                script(connection)
+            finally:
+                sent.set()
+            connection.hold()
+
+        with (
+            peers.Peer(play, tls=authority.server) as server,
+            HttpClient(user_agent="test", ssl_context=authority.client) as client,
+            client.stream(server.url, scope=Scope(20)) as reply,
+        ):
+            assert sent.wait(20)
+            yield from reply.chunks()
+
+    def test_what_is_here_is_taken_together(self, authority):
+        chunks = list(self.received(lambda connection: connection.send(self.body), authority))
+        assert b"".join(chunks) == self.body
+        assert len(chunks) <= 2
+
+    def test_where_no_more_is_here_the_next_read_waits(self, authority):
+        had = threading.Event()
+
+        def play(connection):
+            connection.request()
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self.body))
+            connection.send(self.body[:50_000])
+            assert had.wait(20)
+            connection.pause(0.05)
+            connection.send(self.body[50_000:])
+            connection.hold()
+
+        came = b""
+        with (
+            peers.Peer(play, tls=authority.server) as server,
+            HttpClient(user_agent="test", ssl_context=authority.client) as client,
+            client.stream(server.url, scope=Scope(None, step=20.0)) as reply,
+        ):
+            for chunk in reply.chunks():
+                came += chunk
+                if len(came) >= 50_000:
+                    had.set()
+        assert came == self.body
+
+    def test_what_came_before_an_end_too_soon_is_had_and_then_the_error(self, authority):
+        def script(connection):
+            connection.send(self.body[:100_000])
+            raise peers.Gone
+
+        chunks = []
+        with pytest.raises(NetworkError):
+            chunks.extend(self.received(script, authority))
+        assert b"".join(chunks) == self.body[:100_000]
+
+    def test_a_damaged_record_is_an_error_after_what_came_before_it(self, pair):
+        stream, _ = pair
+
+        class Damaged:
+            script = iter((b"a" * 16384, b"b" * 16384, ssl.SSLError(1, "bad record mac"), b"", b""))
+
+            def settimeout(self, _):
+                pass
+
+            def shutdown(self, _):
+                pass
+
+            def recv(self, _):
+                step = next(self.script)
+                if isinstance(step, Exception):
+                    raise step
+                return step
+
+        stream._sock.close()
+        stream._sock, stream._is_tls = Damaged(), True
+        scope = Scope(5)
+        scope.stage = "body"
+        with scope:
+            assert stream.read(65536) == b"a" * 16384 + b"b" * 16384
+            for _ in range(2):
+                with pytest.raises(NetworkError, match="bad record mac"):
+                    stream.read(65536)
+        stream._sock = socket.socket()
 
 
 class TestKeptConnections:
