@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 
 TYPE_CHECKING = False
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
 __all__ = ["flush_tree", "remove_tree", "seal_permissions", "walk"]
 
 
-def walk(root: Path, *, files: Files) -> Iterator[tuple[Path, bool]]:
+def walk(root: str | Path, *, files: Files) -> Iterator[tuple[str, bool]]:
     """Everything below ``root`` with whether it is a folder (a link never is); a folder comes after its content."""
+    prefix = os.fspath(root) + os.sep
     for entry in files.scan(root):
-        path = root / entry.name
+        path = prefix + entry.name
         is_folder = entry.is_dir(follow_symlinks=False)
         if is_folder:
             yield from walk(path, files=files)
@@ -38,16 +40,18 @@ def flush_tree(root: Path, *, files: Files) -> None:
     _flush_one(root, is_folder=True, files=files)
 
 
-def _open_folder(path: Path, *, files: Files) -> int | None:
+def _open_folder(path: str | Path, *, files: Files) -> int | None:
     try:
         return files.open_folder(path)
     except PermissionError:  # Windows opens no folder; POSIX lets us read what we made
         return None
 
 
-def _flush_one(path: Path, *, is_folder: bool, files: Files) -> None:
-    # For writing, because Windows flushes no other handle.
-    fd = _open_folder(path, files=files) if is_folder else files.open_update(path)
+def _flush_one(path: str | Path, *, is_folder: bool, files: Files) -> None:
+    if is_folder:
+        fd = _open_folder(path, files=files)
+    else:
+        fd = files.open_read(path) if files.flushes_readers else files.open_update(path)
     if fd is None:
         return
     try:
@@ -57,32 +61,41 @@ def _flush_one(path: Path, *, is_folder: bool, files: Files) -> None:
 
 
 def seal_permissions(root: Path, *, files: Files) -> None:
-    """Make ``root`` and all below it read-only, so that neither the app nor a start's byte code changes a bundle."""
+    """Make ``root`` and all below it read-only, so that neither the app nor a start's byte code changes a bundle.
+
+    Files were made so where they can be flushed all the same (``Folders.new_file``).
+    """
     for path, is_folder in walk(root, files=files):
-        executable = is_folder or stat.S_IMODE(files.lstat(path).st_mode) & 0o100
-        files.chmod(path, 0o500 if executable else 0o400)
+        if is_folder:
+            files.chmod(path, 0o500)
+        elif not files.flushes_readers:
+            files.chmod(path, 0o500 if files.lstat(path).st_mode & stat.S_IXUSR else 0o400)
     files.chmod(root, 0o500)
 
 
-def remove_tree(root: Path, *, files: Files, should_stop: Callable[[], bool] = lambda: False) -> None:
+def remove_tree(root: str | Path, *, files: Files, should_stop: Callable[[], bool] = lambda: False) -> None:
     """Remove ``root`` and all below it; a link is removed, not followed. Raises OSError at the first that resists."""
-    if not stat.S_ISDIR(files.lstat(root).st_mode):
+    if stat.S_ISDIR(files.lstat(root).st_mode):
+        _remove_folder(os.fspath(root), files=files, should_stop=should_stop)
+    else:
         files.unlink(root)
-        return
+
+
+def _remove_folder(root: str, *, files: Files, should_stop: Callable[[], bool]) -> None:
     files.chmod(root, 0o700)
     for entry in files.scan(root):
         if should_stop():
             return
-        path = root / entry.name
+        path = f"{root}{os.sep}{entry.name}"
         if entry.is_dir(follow_symlinks=False):
-            remove_tree(path, files=files, should_stop=should_stop)
+            _remove_folder(path, files=files, should_stop=should_stop)
         else:
             _unlink(path, files=files)
     if not should_stop():
         files.rmdir(root)
 
 
-def _unlink(path: Path, *, files: Files) -> None:
+def _unlink(path: str, *, files: Files) -> None:
     try:
         files.unlink(path)
     except PermissionError:  # Windows keeps a read-only file until it is writable again

@@ -74,7 +74,7 @@ def test_what_is_found_was_read_just_now_and_stands_first(store):
     (app / "a.py").write_bytes(b"changed")
     want = wanted("new.py", BIG)
     found = find(store, want)[want]
-    assert found.sources[0] == app / "b.py"
+    assert found.sources[0] == str(app / "b.py")
     assert found.size == len(BIG)
 
 
