@@ -72,7 +72,7 @@ def _is_file(path: Path, *, files: Files) -> bool:
 
 
 def _files_below(folder: str, prefix: str, problems: list[str], *, files: Files) -> Iterator[tuple[str, str, bool]]:
-    """Name and path of all below that is no folder, and whether it is a plain file; what cannot be listed is a problem."""
+    """Name and path of all below but folders, and whether it is a plain file; what cannot be listed is a problem."""
     try:
         if not stat.S_ISDIR(files.lstat(folder).st_mode):
             problems.append(f"{prefix or 'app/'} is not a folder")

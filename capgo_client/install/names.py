@@ -28,7 +28,7 @@ _DEVICES = frozenset(
 #: Nearly every name there is, and allowed as it stands: parts of plain letters, digits, ``_ - .`` that neither begin
 #: nor end in a dot and are no device. What does not match is looked at closely.
 _PLAIN = re.compile(
-    r"(?!(?:.*/)?(?:con|prn|aux|nul|clock|com\d|lpt\d)(?:[./]|\Z))"
+    r"(?!(?:.*/)?(?:con|prn|aux|nul|com\d|lpt\d)(?:[./]|\Z))"
     r"[0-9a-z_-](?:[0-9a-z_.-]*[0-9a-z_-])?(?:/[0-9a-z_-](?:[0-9a-z_.-]*[0-9a-z_-])?)*",
     re.ASCII | re.IGNORECASE,
 )

@@ -193,7 +193,7 @@ def _name(wanted: Wanted, places: Sequence[_Place], size: int) -> tuple[str, ...
 
 
 def _walk(root: str, *, files: Files) -> Iterator[tuple[str, int]]:
-    """Name and size of every plain file below ``root``, which ends in a separator; what cannot be listed is left out."""
+    """Name and size of every plain file below ``root`` (a separator at its end); what cannot be listed is left out."""
     folders = [""]
     while folders:
         prefix = folders.pop()
