@@ -59,11 +59,15 @@ class Limits:
 
 
 class Entry(NamedTuple):
-    """A file or folder of the archive: where its data lies and what it must unpack to. ``/`` between the parts."""
+    """A file or folder of the archive: where its data lies and what it must unpack to. ``/`` between the parts.
+
+    Until its local header was read, ``data_offset`` is where that stands: one lean object for each of many thousands.
+    """
 
     path: str
     is_folder: bool
     mode: int
+    flags: int
     method: int
     crc: int
     packed: int
@@ -81,23 +85,6 @@ class Entry(NamedTuple):
         return bool(self.mode & stat.S_IXUSR)
 
 
-class _Central(NamedTuple):
-    """One record of the directory: what its entry will be, and what its local header must repeat."""
-
-    name: str
-    mode: int
-    flags: int
-    method: int
-    crc: int
-    packed: int
-    size: int
-    offset: int
-
-    @property
-    def is_folder(self) -> bool:
-        return self.name.endswith("/")
-
-
 def read_directory(fd: int, size: int, *, files: Files, limits: Limits) -> tuple[Entry, ...]:
     """Every entry of the archive open at ``fd`` (``size`` bytes), in the directory's order; nothing is unpacked.
 
@@ -112,10 +99,10 @@ def read_directory(fd: int, size: int, *, files: Files, limits: Limits) -> tuple
     source = Source(fd=fd, size=size, files=files)
     directory = find_directory(source)
     _check_directory(directory, limits)
-    records = list(_walk(source.read(directory.offset, directory.size), directory.count))
-    _check_sizes(records, archive_size=size, limits=limits)
-    _check_names(records)
-    return _locate(source, records, directory.offset)
+    entries = list(_walk(source.read(directory.offset, directory.size), directory.count))
+    _check_sizes(entries, archive_size=size, limits=limits)
+    _check_names(entries)
+    return _locate(source, entries, directory.offset)
 
 
 def _over(limit: str, why: str) -> ArchiveError:
@@ -133,7 +120,7 @@ def _check_directory(directory: Directory, limits: Limits) -> None:
         raise damaged("archive_empty", "there is nothing in it")
 
 
-def _walk(block: bytes, count: int) -> Iterator[_Central]:
+def _walk(block: bytes, count: int) -> Iterator[Entry]:
     place = 0
     for _ in range(count):
         if len(block) - place < _CENTRAL.size or block[place : place + 4] != _CENTRAL_MARK:
@@ -150,7 +137,7 @@ def _walk(block: bytes, count: int) -> Iterator[_Central]:
         raise damaged("archive_directory", "its directory holds more than the entries it says")
 
 
-def _central(fields: tuple[int, ...], raw_name: bytes, extra: bytes) -> _Central:
+def _central(fields: tuple[int, ...], raw_name: bytes, extra: bytes) -> Entry:
     flags, method = fields[5], fields[6]
     _check_kind(flags, method)
     size, packed, offset = _widen((fields[11], fields[10], fields[18]), extra)
@@ -163,7 +150,17 @@ def _central(fields: tuple[int, ...], raw_name: bytes, extra: bytes) -> _Central
         raise damaged("archive_folder_data", "a folder has content")
     if method == STORED and size != packed:
         raise damaged("size_mismatch", "an entry that is stored as it is has two sizes")
-    return _Central(name, mode, flags, method, fields[9], packed, size, offset)
+    return Entry(
+        path=name.removesuffix("/"),
+        is_folder=is_folder,
+        mode=mode,
+        flags=flags,
+        method=method,
+        crc=fields[9],
+        packed=packed,
+        size=size,
+        data_offset=offset,
+    )
 
 
 def _check_kind(flags: int, method: int) -> None:
@@ -221,8 +218,8 @@ def _find_extra(extra: bytes) -> bytes:
     return wide
 
 
-def _check_sizes(records: Sequence[_Central], *, archive_size: int, limits: Limits) -> None:
-    biggest, total = max(record.size for record in records), sum(record.size for record in records)
+def _check_sizes(entries: Sequence[Entry], *, archive_size: int, limits: Limits) -> None:
+    biggest, total = max(entry.size for entry in entries), sum(entry.size for entry in entries)
     if biggest > limits.max_file:
         raise _over("file", f"a file of {biggest} bytes, {limits.max_file} are allowed")
     if total > limits.max_total:
@@ -231,72 +228,59 @@ def _check_sizes(records: Sequence[_Central], *, archive_size: int, limits: Limi
         raise _over("ratio", f"it unpacks to {total // archive_size} times its size, {limits.max_ratio} are allowed")
 
 
-def _check_names(records: Sequence[_Central]) -> None:
+def _check_names(entries: Sequence[Entry]) -> None:
     names = NameSet()
-    for record in records:
-        parts = check_name(record.name.removesuffix("/"))
-        if record.is_folder:
+    for entry in entries:
+        parts = check_name(entry.path)
+        if entry.is_folder:
             names.add_folder(parts)
         else:
             names.add_file(parts)
 
 
-def _locate(source: Source, records: Sequence[_Central], end: int) -> tuple[Entry, ...]:
+def _locate(source: Source, entries: list[Entry], end: int) -> tuple[Entry, ...]:
     """Follow the local records from the first byte to the directory: no gap, no overlap, nothing unlisted."""
-    order = sorted(range(len(records)), key=lambda index: records[index].offset)
-    if records[order[0]].offset != 0:
+    order = sorted(range(len(entries)), key=lambda index: entries[index].data_offset)
+    starts = [entries[index].data_offset for index in order]
+    if starts[0] != 0:
         raise damaged("archive_overlap", "there is something before its first record")
-    places = [0] * len(records)
-    for index, following in zip(order, chain((records[index].offset for index in order[1:]), (end,)), strict=True):
-        places[index] = _read_local(source, records[index], following)
-    return tuple(map(_entry, records, places))
+    for index, following in zip(order, chain(starts[1:], (end,)), strict=True):
+        entries[index] = entries[index]._replace(data_offset=_read_local(source, entries[index], following))
+    return tuple(entries)
 
 
-def _entry(record: _Central, place: int) -> Entry:
-    return Entry(
-        path=record.name.removesuffix("/"),
-        is_folder=record.is_folder,
-        mode=record.mode,
-        method=record.method,
-        crc=record.crc,
-        packed=record.packed,
-        size=record.size,
-        data_offset=place,
-    )
-
-
-def _read_local(source: Source, record: _Central, following: int) -> int:
+def _read_local(source: Source, entry: Entry, following: int) -> int:
     """Hold the local header against the directory; return where the data begins. It must end at ``following``."""
-    raw_name = record.name.encode()
+    raw_name = (entry.path + "/" * entry.is_folder).encode()
     fixed = _LOCAL.size + len(raw_name)
-    header = source.read(record.offset, fixed)
+    header = source.read(entry.data_offset, fixed)
     mark, _, flags, method, _, _, crc, packed, size, name_size, extra_size = _LOCAL.unpack_from(header)
-    same = (mark, flags, method, name_size) == (_LOCAL_MARK, record.flags, record.method, len(raw_name))
+    same = (mark, flags, method, name_size) == (_LOCAL_MARK, entry.flags, entry.method, len(raw_name))
     if not same or header[_LOCAL.size :] != raw_name:
         raise damaged("archive_local_header", "an entry's own header differs from the directory")
-    size, packed = _widen((size, packed), source.read(record.offset + fixed, extra_size))
+    size, packed = _widen((size, packed), source.read(entry.data_offset + fixed, extra_size))
     found = (crc, packed, size)
     # With a data descriptor the header may leave the three at zero; its writer did not know them yet (4.4.4).
     unknown = bool(flags & _FLAG_DESCRIPTOR) and found == (0, 0, 0)
-    if found != (record.crc, record.packed, record.size) and not unknown:
+    if found != (entry.crc, entry.packed, entry.size) and not unknown:
         raise damaged("archive_local_header", "an entry's own sizes or CRC differ from the directory")
-    start: int = record.offset + fixed + extra_size
-    _check_gap(source, record, start + record.packed, following)
+    start: int = entry.data_offset + fixed + extra_size
+    _check_gap(source, entry, start + entry.packed, following)
     return start
 
 
-def _check_gap(source: Source, record: _Central, data_end: int, following: int) -> None:
+def _check_gap(source: Source, entry: Entry, data_end: int, following: int) -> None:
     """Between the data and the next record there is nothing, or exactly the data descriptor (4.3.9)."""
     gap = following - data_end
-    if record.flags & _FLAG_DESCRIPTOR:
-        fits = 0 < gap <= _LONGEST_DESCRIPTOR and source.read(data_end, gap) in _descriptors(record)
+    if entry.flags & _FLAG_DESCRIPTOR:
+        fits = 0 < gap <= _LONGEST_DESCRIPTOR and source.read(data_end, gap) in _descriptors(entry)
     else:
         fits = gap == 0
     if not fits:
         raise damaged("archive_overlap", "its records overlap or have something between them")
 
 
-def _descriptors(entry: _Central) -> set[bytes]:
+def _descriptors(entry: Entry) -> set[bytes]:
     """The spellings of a descriptor: with or without its mark, sizes of four or eight bytes."""
     wide = struct.pack("<LQQ", entry.crc, entry.packed, entry.size)
     spellings = {wide, _DESCRIPTOR_MARK + wide}

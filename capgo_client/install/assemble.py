@@ -9,14 +9,14 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from capgo_client.errors import ArchiveError, Cancelled, StorageError
-from capgo_client.install import checked
+from capgo_client.install.contents import hashed
 from capgo_client.install.folders import Folders
 from capgo_client.install.hands import Hands
 from capgo_client.install.names import NameSet
 from capgo_client.install.record import FileRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from capgo_client.install.archive import Limits
@@ -40,6 +40,11 @@ class Piece(NamedTuple):
     digest: bytes
     size: int
     sources: tuple[str | Path, ...]
+
+    @property
+    def path(self) -> str:
+        """Its name as one text, ``/`` between the parts."""
+        return "/".join(self.parts)
 
 
 def assemble(
@@ -91,16 +96,15 @@ class _Assembly:
     def run(self, pieces: Sequence[Piece]) -> tuple[FileRecord, ...]:
         """Every piece; their records, sorted."""
         self._total = sum(piece.size for piece in pieces)
-        work = [("/".join(piece.parts), piece.size, piece) for piece in pieces]
         # All folders first: of two threads that come to one, both might make it.
-        for name, _, _ in work:
-            self._folders.make(name.rpartition("/")[0])
+        for piece in pieces:
+            self._folders.make(piece.path.rpartition("/")[0])
         # And one piece by itself: it tells whether blocks can be shared and, if not, whether there is room.
         self._add_all(pieces[:1])
-        self._hands.run(work[1:])
+        self._hands.run(pieces[1:])
         return tuple(sorted(self._records, key=attrgetter("path")))
 
-    def _add_all(self, pieces: Iterable[Piece]) -> None:
+    def _add_all(self, pieces: Sequence[Piece]) -> None:
         for piece in pieces:
             self._stop_if_told()
             self._records.append(self._add(piece))
@@ -111,7 +115,7 @@ class _Assembly:
 
     def _add(self, piece: Piece) -> FileRecord:
         """Make one file."""
-        name = "/".join(piece.parts)
+        name = piece.path
         fd, path = self._folders.new_file(name)
         try:
             if piece.digest != _NOTHING and not any(self._copied(piece, source, fd, path) for source in piece.sources):
@@ -133,7 +137,7 @@ class _Assembly:
             if not stat.S_ISREG(self._files.fstat(found).st_mode):
                 return False
             if self._clone(found, fd):
-                size, digest = self._read_back(path)
+                size, digest = self._read_back(path, piece.size)
             else:
                 size, digest = self._copy(found, fd, piece.size)
         finally:
@@ -157,10 +161,10 @@ class _Assembly:
                 )
         return self._may_clone
 
-    def _read_back(self, path: str) -> tuple[int, bytes]:
+    def _read_back(self, path: str, size: int) -> tuple[int, bytes]:
         fd = self._files.open_read(path)
         try:
-            return checked.hashed(fd, files=self._files)
+            return hashed(fd, size=size, files=self._files)
         finally:
             self._files.close(fd)
 

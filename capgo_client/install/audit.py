@@ -7,7 +7,8 @@ import stat
 from operator import attrgetter
 
 from capgo_client.errors import Cancelled
-from capgo_client.install.checked import hashed, is_passing
+from capgo_client.install.checked import is_passing
+from capgo_client.install.contents import hashed
 from capgo_client.install.seal import SealError, read_list, read_seal
 from capgo_client.install.store import APP, LEASE, cannot_look
 from capgo_client.install.trees import remove_tree
@@ -129,7 +130,7 @@ def _digest(path: str, size: int, *, files: Files) -> tuple[int, str] | None:
             return None
         if found.st_size != size:
             return found.st_size, ""
-        found_size, digest = hashed(fd, files=files)
+        found_size, digest = hashed(fd, size=size, files=files)
     finally:
         files.close(fd)
     return found_size, digest.hex()

@@ -8,17 +8,30 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
-__all__ = ["Hands"]
+__all__ = ["HANDS", "Hands"]
 
-T = TypeVar("T")
+
+class File(Protocol):
+    """A file that is to be made."""
+
+    @property
+    def path(self) -> str:
+        """Relative to the bundle, ``/`` between the parts."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+
+T = TypeVar("T", bound=File)
 
 #: More bring little: creating files is the system's work, and mostly one at a time.
-_MOST = 2
+HANDS = 2
 #: Fewer bytes, in fewer files, are done sooner than a thread pays.
 _MANY_BYTES, _MANY_FILES = 8 << 20, 500
 #: The files of one folder are for one thread, so that the two do not wait for each other there, up to this many bytes.
@@ -26,9 +39,9 @@ _PART_BYTES = 4 << 20
 
 
 class Hands(Generic[T]):
-    """Has ``do`` called with parts of the work; nothing of it goes on when ``run`` has returned or raised."""
+    """Has ``do`` called with parts of the files; nothing of it goes on when ``run`` has returned or raised."""
 
-    def __init__(self, do: Callable[[Iterable[T]], None], *, most: int = _MOST) -> None:
+    def __init__(self, do: Callable[[Sequence[T]], None], *, most: int = HANDS) -> None:
         self._do = do
         self._most = min(most, os.cpu_count() or 1)
         self._todo: deque[list[T]] = deque()
@@ -39,14 +52,13 @@ class Hands(Generic[T]):
         """Whether one of them ended with an error; the other asks this between its steps, and ends."""
         return bool(self._errors)
 
-    def run(self, work: Iterable[tuple[str, int, T]]) -> None:
-        """Do all of ``work``: path (``/`` between the parts), size in bytes, and what it is.
+    def run(self, work: Sequence[T]) -> None:
+        """Have all of ``work`` done; where there is little of it, in its order and here.
 
-        Raises what the first of them to fail raised. Where there is little to do, it is done in its order and here.
+        Raises what the first of them to fail raised.
         """
-        work = list(work)
-        if self._most == 1 or (sum(size for _, size, _ in work) < _MANY_BYTES and len(work) < _MANY_FILES):
-            self._do(thing for _, _, thing in work)
+        if self._most == 1 or (sum(file.size for file in work) < _MANY_BYTES and len(work) < _MANY_FILES):
+            self._do(work)
             return
         self._todo.extend(_parts(work))
         threads = self._begun(min(self._most, len(self._todo)) - 1)
@@ -88,16 +100,16 @@ class Hands(Generic[T]):
                 self._errors.append(exc)
 
 
-def _parts(work: Iterable[tuple[str, int, T]]) -> list[list[T]]:
+def _parts(work: Sequence[T]) -> list[list[T]]:
     """The work in parts for one thread each: of one folder, in the given order, and not too much at once."""
     parts: list[list[T]] = []
     latest: dict[str, tuple[list[T], int]] = {}
-    for path, size, thing in work:
-        folder = path.rpartition("/")[0]
+    for file in work:
+        folder = file.path.rpartition("/")[0]
         part, taken = latest.get(folder, ([], _PART_BYTES))
         if taken >= _PART_BYTES:
             part, taken = [], 0
             parts.append(part)
-        part.append(thing)
-        latest[folder] = (part, taken + size)
+        part.append(file)
+        latest[folder] = (part, taken + file.size)
     return parts

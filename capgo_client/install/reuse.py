@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from capgo_client.errors import Cancelled
-from capgo_client.install import checked
+from capgo_client.install.contents import hashed
 from capgo_client.install.seal import SealError, read_list
 from capgo_client.install.store import APP
 
@@ -170,9 +170,10 @@ class _Index:
     def _hash(self, path: str) -> tuple[int, str] | None:
         fd = self._files.open_read(path)
         try:
-            if not stat.S_ISREG(self._files.fstat(fd).st_mode):
+            found = self._files.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
                 return None
-            size, digest = checked.hashed(fd, files=self._files)
+            size, digest = hashed(fd, size=found.st_size, files=self._files)
         finally:
             self._files.close(fd)
         return size, digest.hex()

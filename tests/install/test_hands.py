@@ -53,7 +53,7 @@ def never() -> bool:
 
 
 def work(*paths, size=1):
-    return [(path, size, path) for path in paths]
+    return [FileRecord(path, size, "") for path in paths]
 
 
 class Workshop:
@@ -69,7 +69,7 @@ class Workshop:
         if self._both is not None and not getattr(self._began, "yes", False):
             self._began.yes = True
             self._both.wait()
-        self.done.append((threading.current_thread().name, list(part)))
+        self.done.append((threading.current_thread().name, [file.path for file in part]))
 
 
 def test_two_threads_share_the_work_and_the_files_of_a_folder_stay_together_in_order():
@@ -100,8 +100,8 @@ def test_little_work_starts_no_thread_and_keeps_its_order(monkeypatch, paths, si
     shop.hands.run(todo)
     assert bool(started) == shared
     if not shared:
-        assert shop.done == [(threading.current_thread().name, [path for path, _, _ in todo])]
-    assert sorted(path for _, part in shop.done for path in part) == sorted(path for path, _, _ in todo)
+        assert shop.done == [(threading.current_thread().name, [file.path for file in todo])]
+    assert sorted(path for _, part in shop.done for path in part) == sorted(file.path for file in todo)
 
 
 def test_one_processor_has_one_thread(monkeypatch):
