@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from capgo_client.errors import ArchiveError, Cancelled, StorageError
 from capgo_client.install.contents import hashed
 from capgo_client.install.folders import Folders
-from capgo_client.install.hands import Hands
+from capgo_client.install.hands import Hands, parts_of, two
 from capgo_client.install.names import NameSet
 from capgo_client.install.record import FileRecord
 
@@ -88,7 +88,7 @@ class _Assembly:
         self._target = target
         self._should_stop = should_stop
         self._folders = Folders(target, files=files)
-        self._hands = Hands(self._add_all)
+        self._hands = Hands(self._add_all, most=two())
         self._records: list[FileRecord] = []
         self._total = 0
         self._may_clone = True
@@ -101,7 +101,7 @@ class _Assembly:
             self._folders.make(piece.path.rpartition("/")[0])
         # And one piece by itself: it tells whether blocks can be shared and, if not, whether there is room.
         self._add_all(pieces[:1])
-        self._hands.run(pieces[1:])
+        self._hands.run(parts_of(pieces[1:]))
         return tuple(sorted(self._records, key=attrgetter("path")))
 
     def _add_all(self, pieces: Sequence[Piece]) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from capgo_client.errors import ArchiveError, Cancelled
 from capgo_client.install.archive import DEFLATED, read_directory
 from capgo_client.install.folders import Folders
-from capgo_client.install.hands import HANDS, Hands
+from capgo_client.install.hands import Hands, parts_of, two
 from capgo_client.install.record import FileRecord
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class _Unpacking:
         self._files = files
         self._should_stop = should_stop
         self._folders = Folders(target, files=files)
-        self._hands = Hands(self._unpack, most=HANDS if files.preads_at_once else 1)
+        self._hands = Hands(self._unpack, most=two() if files.preads_at_once else 1)
         self._records: list[FileRecord] = []
 
     def run(self, entries: Sequence[Entry]) -> tuple[FileRecord, ...]:
@@ -71,7 +71,7 @@ class _Unpacking:
             if entry.is_folder:
                 self._stop_if_told()
             self._folders.make(entry.path if entry.is_folder else entry.path.rpartition("/")[0])
-        self._hands.run([entry for entry in entries if not entry.is_folder])
+        self._hands.run(parts_of([entry for entry in entries if not entry.is_folder]))
         return tuple(sorted(self._records, key=attrgetter("path")))
 
     def _unpack(self, entries: Sequence[Entry]) -> None:

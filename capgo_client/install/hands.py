@@ -1,6 +1,6 @@
-"""Two hands for the files of a bundle: the calling thread and, where there is much to do, one more beside it.
+"""More hands for the files of a bundle: the calling thread and, where there is much to do, some more beside it.
 
-Unpacking, hashing, reading and writing all let go of the interpreter, so two threads do take less time than one.
+Unpacking, hashing, reading, writing and flushing all let go of the interpreter, so threads do take less time than one.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["HANDS", "Hands"]
+__all__ = ["Hands", "parts_of", "two"]
 
 
 class File(Protocol):
@@ -28,39 +28,32 @@ class File(Protocol):
         """Bytes."""
 
 
-T = TypeVar("T", bound=File)
+P = TypeVar("P")
+F = TypeVar("F", bound=File)
 
-#: More bring little: creating files is the system's work, and mostly one at a time.
-HANDS = 2
 #: Fewer bytes, in fewer files, are done sooner than a thread pays.
 _MANY_BYTES, _MANY_FILES = 8 << 20, 500
-#: The files of one folder are for one thread, so that the two do not wait for each other there, up to this many bytes.
+#: The files of one folder are for one thread, so that two do not wait for each other there, up to this many bytes.
 _PART_BYTES = 4 << 20
 
 
-class Hands(Generic[T]):
-    """Has ``do`` called with parts of the files; nothing of it goes on when ``run`` has returned or raised."""
+class Hands(Generic[P]):
+    """Has ``do`` called with parts of some work, ``most`` at once; nothing of it goes on when ``run`` has returned."""
 
-    def __init__(self, do: Callable[[Sequence[T]], None], *, most: int = HANDS) -> None:
+    def __init__(self, do: Callable[[P], None], *, most: int) -> None:
         self._do = do
-        self._most = min(most, os.cpu_count() or 1)
-        self._todo: deque[list[T]] = deque()
+        self._most = most
+        self._todo: deque[P] = deque()
         self._errors: list[BaseException] = []
 
     @property
     def failed(self) -> bool:
-        """Whether one of them ended with an error; the other asks this between its steps, and ends."""
+        """Whether one of them ended with an error; the others ask this between their steps, and end."""
         return bool(self._errors)
 
-    def run(self, work: Sequence[T]) -> None:
-        """Have all of ``work`` done; where there is little of it, in its order and here.
-
-        Raises what the first of them to fail raised.
-        """
-        if self._most == 1 or (sum(file.size for file in work) < _MANY_BYTES and len(work) < _MANY_FILES):
-            self._do(work)
-            return
-        self._todo.extend(_parts(work))
+    def run(self, parts: Iterable[P]) -> None:
+        """Have all of them done; the calling thread does its share. Raises what the first of them to fail raised."""
+        self._todo.extend(parts)
         threads = self._begun(min(self._most, len(self._todo)) - 1)
         self._work()
         for thread in threads:
@@ -100,11 +93,18 @@ class Hands(Generic[T]):
                 self._errors.append(exc)
 
 
-def _parts(work: Sequence[T]) -> list[list[T]]:
-    """The work in parts for one thread each: of one folder, in the given order, and not too much at once."""
-    parts: list[list[T]] = []
-    latest: dict[str, tuple[list[T], int]] = {}
-    for file in work:
+def two() -> int:
+    """How many hands for what keeps a processor busy; more bring little, for files are mostly created one at a time."""
+    return min(2, os.cpu_count() or 1)
+
+
+def parts_of(files: Sequence[F]) -> list[Sequence[F]]:
+    """Parts for one thread each: little is one part; else each is of one folder, in the given order and not too long."""
+    if sum(file.size for file in files) < _MANY_BYTES and len(files) < _MANY_FILES:
+        return [files]
+    parts: list[Sequence[F]] = []
+    latest: dict[str, tuple[list[F], int]] = {}
+    for file in files:
         folder = file.path.rpartition("/")[0]
         part, taken = latest.get(folder, ([], _PART_BYTES))
         if taken >= _PART_BYTES:

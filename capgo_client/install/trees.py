@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["flush_tree", "remove_tree", "seal_permissions", "walk"]
 
+#: How many files are flushed at once where each needs that, and after how many the next thread is worth its start.
+_FLUSHES, _FLUSHED = 8, 25
+
 
 def walk(root: str | Path, *, files: Files) -> Iterator[tuple[str, bool]]:
     """Everything below ``root`` with whether it is a folder (a link never is); a folder comes after its content."""
@@ -35,9 +38,24 @@ def flush_tree(root: Path, *, files: Files) -> None:
                 return
         finally:
             files.close(fd)
+    folders: list[str] = []
+    plain: list[str] = []
     for path, is_folder in walk(root, files=files):
-        _flush_one(path, is_folder=is_folder, files=files)
-    _flush_one(root, is_folder=True, files=files)
+        (folders if is_folder else plain).append(path)
+    _flush_files(plain, files=files)
+    for path in (*folders, root):
+        _flush_one(path, is_folder=True, files=files)
+
+
+def _flush_files(paths: list[str], *, files: Files) -> None:
+    """Flush each; where there are many, several at once, for most of the time the disk is waited for."""
+    from capgo_client.install.hands import Hands
+
+    def flush_all(part: list[str]) -> None:
+        for path in part:
+            _flush_one(path, is_folder=False, files=files)
+
+    Hands(flush_all, most=_FLUSHES).run([paths[n : n + _FLUSHED] for n in range(0, len(paths), _FLUSHED)])
 
 
 def _open_folder(path: str | Path, *, files: Files) -> int | None:

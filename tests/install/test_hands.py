@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
+import stat
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +22,9 @@ from capgo_client.install.assemble import Piece
 from capgo_client.install.audit import audit
 from capgo_client.install.builder import Origin, install_files
 from capgo_client.install.extract import extract
-from capgo_client.install.hands import Hands
+from capgo_client.install.hands import Hands, parts_of, two
 from capgo_client.install.record import FileRecord
+from capgo_client.install.trees import flush_tree
 from capgo_client.seams import Files
 from capgo_client.testing import FaultyFiles, Stopped
 
@@ -59,11 +62,11 @@ def work(*paths, size=1):
 class Workshop:
     """Hands that write down who did what, and wait in their first part until both have one."""
 
-    def __init__(self, *, both=True, **options):
+    def __init__(self, *, both=True, most=2):
         self.done = []
         self._both = threading.Barrier(2, timeout=PATIENCE) if both else None
         self._began = threading.local()
-        self.hands = Hands(self._do, **options)
+        self.hands = Hands(self._do, most=most)
 
     def _do(self, part):
         if self._both is not None and not getattr(self._began, "yes", False):
@@ -74,14 +77,14 @@ class Workshop:
 
 def test_two_threads_share_the_work_and_the_files_of_a_folder_stay_together_in_order():
     shop = Workshop()
-    shop.hands.run(work("a/1", "b/1", "a/2", "x", "b/c/1", "b/2", "y"))
+    shop.hands.run(parts_of(work("a/1", "b/1", "a/2", "x", "b/c/1", "b/2", "y")))
     assert sorted(part for _, part in shop.done) == [["a/1", "a/2"], ["b/1", "b/2"], ["b/c/1"], ["x", "y"]]
     assert {name for name, _ in shop.done} == {threading.current_thread().name, "capgo-hand-0"}
 
 
 def test_a_folder_with_much_in_it_is_for_both():
     shop = Workshop()
-    shop.hands.run(work(*(f"a/{n}" for n in range(4)), size=3 << 20))
+    shop.hands.run(parts_of(work(*(f"a/{n}" for n in range(4)), size=3 << 20)))
     assert sorted(part for _, part in shop.done) == [["a/0", "a/1"], ["a/2", "a/3"]]
 
 
@@ -97,18 +100,23 @@ def test_little_work_starts_no_thread_and_keeps_its_order(monkeypatch, paths, si
     monkeypatch.setattr(hands.threading.Thread, "is_alive", lambda self: False)
     todo = work(*(f"{n % 3}/{n}" for n in range(paths)), size=size)
     shop = Workshop(both=False)
-    shop.hands.run(todo)
+    shop.hands.run(parts_of(todo))
     assert bool(started) == shared
     if not shared:
         assert shop.done == [(threading.current_thread().name, [file.path for file in todo])]
     assert sorted(path for _, part in shop.done for path in part) == sorted(file.path for file in todo)
 
 
-def test_one_processor_has_one_thread(monkeypatch):
-    monkeypatch.setattr(hands.os, "cpu_count", lambda: 1)
-    shop = Workshop(both=False)
-    shop.hands.run(work("b/1", "a/1", "b/2"))
-    assert shop.done == [(threading.current_thread().name, ["b/1", "a/1", "b/2"])]
+@pytest.mark.parametrize(("processors", "most"), [(None, 1), (1, 1), (2, 2), (64, 2)])
+def test_a_processor_that_is_not_there_has_no_thread(monkeypatch, processors, most):
+    monkeypatch.setattr(hands.os, "cpu_count", lambda: processors)
+    assert two() == most
+
+
+def test_one_hand_does_all_by_itself():
+    shop = Workshop(both=False, most=1)
+    shop.hands.run(parts_of(work("b/1", "a/1", "b/2")))
+    assert shop.done == [(threading.current_thread().name, part) for part in (["b/1", "b/2"], ["a/1"])]
 
 
 def test_a_thread_that_cannot_be_had_leaves_all_to_the_caller(monkeypatch):
@@ -117,7 +125,7 @@ def test_a_thread_that_cannot_be_had_leaves_all_to_the_caller(monkeypatch):
 
     monkeypatch.setattr(hands.threading.Thread, "start", refuse)
     shop = Workshop(both=False)
-    shop.hands.run(work("a/1", "b/1", "c/1"))
+    shop.hands.run(parts_of(work("a/1", "b/1", "c/1")))
     assert shop.done == [(threading.current_thread().name, [path]) for path in ("a/1", "b/1", "c/1")]
 
 
@@ -140,9 +148,9 @@ def test_the_first_error_is_raised_and_the_other_ends_with_it(error, who):
         done.append(list(part))
         raise Cancelled("because of the other")
 
-    crew = Hands(do)
+    crew = Hands(do, most=2)
     with pytest.raises(type(error)) as caught:
-        crew.run(work("a/1", "b/1", "c/1", "d/1"))
+        crew.run(["a", "b", "c", "d"])
     assert caught.value is error
     assert len(done) == 1
 
@@ -164,10 +172,40 @@ def test_who_is_interrupted_while_the_other_works_waits_for_it_all_the_same(monk
             ended.append(crew.failed)
 
     monkeypatch.setattr(hands.threading.Thread, "join", interrupted)
-    crew = Hands(do)
+    crew = Hands(do, most=2)
     with pytest.raises(KeyboardInterrupt):
-        crew.run(work("a/1", "b/1"))
+        crew.run(["a", "b"])
     assert len(ended) == 1
+
+
+def test_many_files_are_flushed_by_eight_and_the_folders_after_all_that_lies_in_them(tmp_path):
+    class Slow(Files):
+        """Has no syncfs, and lets no flush end before eight are under way."""
+
+        def __init__(self):
+            self.flushed = []
+            self.eight = threading.Barrier(8, timeout=PATIENCE)
+            self.began = threading.local()
+
+        def sync_filesystem(self, fd):
+            return False
+
+        def fsync(self, fd):
+            if stat.S_ISREG(os.fstat(fd).st_mode) and not getattr(self.began, "yes", False):
+                self.began.yes = True
+                self.eight.wait()
+            self.flushed.append(os.fstat(fd).st_ino)
+
+    names = [f"{n % 3}/{n}" for n in range(8 * 25)]
+    for name in names:
+        (tmp_path / "a" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "a" / name).touch()
+    files = Slow()
+    flush_tree(tmp_path / "a", files=files)
+    folders = [(tmp_path / "a" / name).stat().st_ino for name in ("0", "1", "2", ".")]
+    assert sorted(files.flushed[:-4]) == sorted((tmp_path / "a" / name).stat().st_ino for name in names)
+    assert sorted(files.flushed[-4:-1]) == sorted(folders[:-1])
+    assert files.flushed[-1] == folders[-1]
 
 
 # ---- an archive ----
