@@ -99,7 +99,7 @@ def two() -> int:
 
 
 def parts_of(files: Sequence[F]) -> list[Sequence[F]]:
-    """Parts for one thread each: little is one part; else each is of one folder, in the given order and not too long."""
+    """Parts for one thread each: little is one part; else each is of one folder, in its order and not too long."""
     if sum(file.size for file in files) < _MANY_BYTES and len(files) < _MANY_FILES:
         return [files]
     parts: list[Sequence[F]] = []

@@ -7,7 +7,7 @@ import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from capgo_client.seams import Files
@@ -38,24 +38,28 @@ def flush_tree(root: Path, *, files: Files) -> None:
                 return
         finally:
             files.close(fd)
-    folders: list[str] = []
-    plain: list[str] = []
-    for path, is_folder in walk(root, files=files):
-        (folders if is_folder else plain).append(path)
-    _flush_files(plain, files=files)
-    for path in (*folders, root):
-        _flush_one(path, is_folder=True, files=files)
+    _flush_each(root, files=files)
 
 
-def _flush_files(paths: list[str], *, files: Files) -> None:
-    """Flush each; where there are many, several at once, for most of the time the disk is waited for."""
+def _flush_each(root: Path, *, files: Files) -> None:
+    """Flush all files, several at once where there are many since the disk is what is waited for; then the folders."""
+    from functools import partial
+
     from capgo_client.install.hands import Hands
 
-    def flush_all(part: list[str]) -> None:
-        for path in part:
-            _flush_one(path, is_folder=False, files=files)
+    found = list(walk(root, files=files))
+    plain = [path for path, is_folder in found if not is_folder]
+    parts = [plain[n : n + _FLUSHED] for n in range(0, len(plain), _FLUSHED)]
+    Hands(partial(_flush_files, files=files), most=_FLUSHES).run(parts)
+    for path, is_folder in found:
+        if is_folder:
+            _flush_one(path, is_folder=True, files=files)
+    _flush_one(root, is_folder=True, files=files)
 
-    Hands(flush_all, most=_FLUSHES).run([paths[n : n + _FLUSHED] for n in range(0, len(paths), _FLUSHED)])
+
+def _flush_files(paths: Sequence[str], *, files: Files) -> None:
+    for path in paths:
+        _flush_one(path, is_folder=False, files=files)
 
 
 def _open_folder(path: str | Path, *, files: Files) -> int | None:
