@@ -150,8 +150,10 @@ def _central(fields: tuple[int, ...], raw_name: bytes, extra: bytes) -> Entry:
         raise damaged("archive_folder_data", "a folder has content")
     if method == STORED and size != packed:
         raise damaged("size_mismatch", "an entry that is stored as it is has two sizes")
+    path = name.removesuffix("/")
+    check_name(path)
     return Entry(
-        path=name.removesuffix("/"),
+        path=path,
         is_folder=is_folder,
         mode=mode,
         flags=flags,
@@ -231,11 +233,10 @@ def _check_sizes(entries: Sequence[Entry], *, archive_size: int, limits: Limits)
 def _check_names(entries: Sequence[Entry]) -> None:
     names = NameSet()
     for entry in entries:
-        parts = check_name(entry.path)
         if entry.is_folder:
-            names.add_folder(parts)
+            names.add_folder(entry.parts)
         else:
-            names.add_file(parts)
+            names.add_file(entry.parts)
 
 
 def _locate(source: Source, entries: list[Entry], end: int) -> tuple[Entry, ...]:
