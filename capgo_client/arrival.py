@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ from capgo_client.install.archive import Limits
 from capgo_client.install.builder import Origin, entry_check, install_archive, install_files
 from capgo_client.install.locks import install_lock
 from capgo_client.install.rebuild import install_of
+from capgo_client.log import Log
 from capgo_client.service import refuse_real_host
 from capgo_client.verify.bound import MAX_RECORD_BYTES, RECORD_NAME, check_bound
 from capgo_client.verify.expectation import expectation
@@ -51,7 +51,7 @@ __all__ = ["STEP_TIMEOUT", "Arrival", "Unfit"]
 #: A download waits at most this long for each connect, read or write; its whole length is not limited (decision 13).
 STEP_TIMEOUT = 30.0
 
-_log = logging.getLogger("capgo_client")
+_log = Log("capgo_client")
 
 
 class Unfit(Exception):

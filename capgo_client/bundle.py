@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from capgo_client.values import dataclass
 
 TYPE_CHECKING = False  # spelled out: importing typing costs the launch path several milliseconds
 if TYPE_CHECKING:

@@ -6,12 +6,9 @@ It guards against torn writes and rotten disks, not against an attacker, who cou
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import stat
 import zlib
-
-from capgo_client.install.trees import remove_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,6 +90,8 @@ def read(path: Path, *, files: Files, limit: int) -> object:
 
 def hashed(fd: int, *, files: Files) -> tuple[int, bytes]:
     """Size and SHA-256 of what an open file holds from here on, in bounded memory; raises OSError."""
+    import hashlib  # only the worker comes here, and every launch imports this module
+
     digest, size = hashlib.sha256(), 0
     while chunk := files.read(fd, _CHUNK):
         digest.update(chunk)
@@ -103,7 +102,7 @@ def hashed(fd: int, *, files: Files) -> tuple[int, bytes]:
 def write_synced(path: Path, data: bytes, *, files: Files) -> None:
     """Write a new file and bring it to the platter. A leftover of that name, from a start that was killed, goes."""
     if files.exists(path):
-        remove_tree(path, files=files)
+        _remove(path, files=files)
     fd = files.open_new(path)
     try:
         files.write_all(fd, data)
@@ -119,8 +118,14 @@ def put(source: Path, target: Path, *, files: Files) -> None:
     except OSError:
         if not _is_folder(target, files=files):
             raise
-        remove_tree(target, files=files)
+        _remove(target, files=files)
         files.rename(source, target)
+
+
+def _remove(path: Path, *, files: Files) -> None:
+    from capgo_client.install.trees import remove_tree
+
+    remove_tree(path, files=files)
 
 
 def _is_folder(path: Path, *, files: Files) -> bool:

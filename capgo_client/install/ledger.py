@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 
 from capgo_client.errors import StorageError
 from capgo_client.install import checked
 from capgo_client.install.locks import FileLock
 from capgo_client.life.document import SCHEMA, DocumentError, from_document, to_document
+from capgo_client.log import Log
+from capgo_client.values import dataclass, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ NEWER_SCHEMA = "a state file of a newer library (read only)"
 #: A state document is some kilobytes; what is larger is not ours.
 _LIMIT = 4 << 20
 
-_log = logging.getLogger("capgo_client.install")
+_log = Log("capgo_client.install")
 
 
 class LockBusyError(StorageError):

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
 import threading
@@ -14,7 +13,7 @@ import weakref
 from contextlib import contextmanager
 
 from capgo_client.errors import StorageError
-from capgo_client.install.trees import remove_tree
+from capgo_client.log import Log
 from capgo_client.platforms import system
 from capgo_client.seams import Clock
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FileLock", "abandon_exclusive", "install_lock"]
 
-_log = logging.getLogger("capgo_client.install")
+_log = Log("capgo_client.install")
 
 #: Pause between two looks at a lock that is taken (seconds).
 _POLL = 0.005
@@ -95,6 +94,8 @@ class FileLock:
             self._files.chmod(self._path, _OURS)
         elif stat.S_ISLNK(mode) or stat.S_ISDIR(mode):
             _log.warning("%s is no file, which a lock has to be; it is removed", self._path.name)
+            from capgo_client.install.trees import remove_tree
+
             remove_tree(self._path, files=self._files)
         else:
             return False

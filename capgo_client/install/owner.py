@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import stat
 
 from capgo_client.errors import StorageError
+from capgo_client.log import INFO, WARNING, Log
 from capgo_client.platforms import system
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ __all__ = ["claim", "exposed_above", "is_owned"]
 _OURS = 0o700
 _ROOT = 0
 
-_log = logging.getLogger("capgo_client.install")
+_log = Log("capgo_client.install")
 
 
 def claim(folder: Path, *, files: Files) -> frozenset[int]:
@@ -75,7 +75,7 @@ def exposed_above(folder: Path, *, files: Files) -> Path | None:
 def _narrow(folder: Path, found: os.stat_result, *, files: Files) -> None:
     """Shut others out, aloud where they could write. On a file system without permissions that changes nothing."""
     writable = found.st_mode & 0o022
-    level = logging.WARNING if writable else logging.INFO
+    level = WARNING if writable else INFO
     what = "written" if writable else "read"
     try:
         files.chmod(folder, _OURS)

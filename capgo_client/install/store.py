@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import stat
 
@@ -23,7 +22,7 @@ from capgo_client.install import checked
 from capgo_client.install.locks import FileLock
 from capgo_client.install.owner import claim, exposed_above, is_owned
 from capgo_client.install.seal import SEAL_NAME, Seal, SealError, read_seal
-from capgo_client.install.trees import remove_tree
+from capgo_client.log import Log
 from capgo_client.platforms import system
 
 TYPE_CHECKING = False
@@ -42,7 +41,7 @@ _CONFIRMED = "confirmed"
 _OURS = 0o700
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-_log = logging.getLogger("capgo_client.install")
+_log = Log("capgo_client.install")
 
 
 def new_id() -> str:
@@ -188,7 +187,7 @@ class Store:
         try:
             mark = self._beside(bundle_id, _CONFIRMED)
             if self._files.exists(mark) and self.confirmed_at(bundle_id) is None:
-                remove_tree(mark, files=self._files)  # a folder, or a link: nothing of ours
+                _remove_tree(mark, files=self._files)  # a folder, or a link: nothing of ours
             self._files.close(self._files.open_update(mark))
         except OSError as exc:
             _log.debug("the confirmed mark was not written: %s", exc.strerror)
@@ -307,7 +306,7 @@ class Store:
         """Remove what was downloaded and is not going to be installed; the caller holds the install lock."""
         for name in self._scan(self.downloads):
             try:
-                remove_tree(self.downloads / name, files=self._files, should_stop=should_stop)
+                _remove_tree(self.downloads / name, files=self._files, should_stop=should_stop)
             except OSError as exc:
                 _log.debug("a download could not be removed: %s", exc.strerror)
 
@@ -321,6 +320,12 @@ class Store:
         try:
             # That it stands here no more comes first, or a power cut could bring back a half-empty folder there.
             checked.sync_folder(self.installs, files=self._files)
-            remove_tree(path, files=self._files, should_stop=should_stop)
+            _remove_tree(path, files=self._files, should_stop=should_stop)
         except OSError as exc:
             _log.warning("%s could not be removed: %s", path.name, exc.strerror)
+
+
+def _remove_tree(path: Path, *, files: Files, should_stop: Callable[[], bool] = lambda: False) -> None:
+    from capgo_client.install.trees import remove_tree  # the worker's alone
+
+    remove_tree(path, files=files, should_stop=should_stop)
