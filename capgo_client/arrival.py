@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from capgo_client.delta import Delta, drop_delta, drop_empty, sweep_deltas
 from capgo_client.errors import (
@@ -31,7 +32,6 @@ from capgo_client.verify.keys import KeyRing
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from capgo_client.config import Config
     from capgo_client.delta import Note
@@ -228,7 +228,7 @@ class Arrival:
     def _delta(self, should_stop: Callable[[], bool]) -> Delta:
         return Delta(
             store=self._store,
-            builtin=self._config.builtin,
+            builtin=None if self._config.builtin is None else Path(self._config.builtin),
             keys=self._keys,
             files=self._files,
             clock=self._clock,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 from capgo_client import options
 from capgo_client.errors import ConfigError
@@ -63,7 +62,7 @@ class Config:
 
     app_id: str
     version: str
-    builtin: Path | None
+    builtin: str | None
     mode: str
     keys: tuple[PublicKeyText, ...]
     require_bound: bool
@@ -98,7 +97,7 @@ class Config:
     period_check_delay: float
     reset_when_update: bool
     entry: str
-    data_dir: Path | None
+    data_dir: str | None
     device_id: str = field(repr=False)
     custom_id: str = field(repr=False)
     allow_http: bool
@@ -153,7 +152,7 @@ def configure(
     for name, value in flags.items():
         options.need(isinstance(value, bool), name, value, "True or False")
     options.need(isinstance(allow_http, bool), "allow_http", allow_http, "True or False")
-    folder = None if builtin is None else Path(options.path("builtin", builtin)).absolute()
+    folder = None if builtin is None else options.path("builtin", builtin)
     _check_start_file(folder)
     return Config(
         app_id=app_id,
@@ -174,7 +173,7 @@ def configure(
         **numbers,
         period_check_delay=options.period(seconds["period_check_delay"]),
         entry=options.entry(entry),
-        data_dir=None if data_dir is None else Path(options.path("data_dir", data_dir)).absolute(),
+        data_dir=None if data_dir is None else options.path("data_dir", data_dir),
         device_id=options.device_id(device_id),
         custom_id=options.checked_custom_id(custom_id),
         allow_http=allow_http,
@@ -236,6 +235,8 @@ def _pem(item: object) -> str:
     )
     if isinstance(item, str) and "-----BEGIN" in item:
         return item
+    from pathlib import Path
+
     try:
         return Path(item).read_text("utf-8")  # type: ignore[arg-type]
     except (OSError, ValueError) as exc:
@@ -245,18 +246,19 @@ def _pem(item: object) -> str:
         ) from exc
 
 
-def _check_start_file(builtin: Path | None) -> None:
+def _check_start_file(builtin: str | None) -> None:
     """A bundle's copy of the start file would build a second Updater with another version (design section 4)."""
     start = getattr(sys.modules.get("__main__"), "__file__", None)
     if builtin is None or not start:
         return
     try:
-        inside = Path(start).resolve().is_relative_to(builtin.resolve())
-    except OSError:
+        file, folder = (os.path.normcase(os.path.realpath(path)) for path in (start, builtin))
+    except (OSError, ValueError):
         return
-    if inside:
+    if file.startswith(f"{folder.rstrip(os.sep)}{os.sep}"):
+        file, folder = os.path.basename(start), os.path.basename(builtin)
         raise ConfigError(
-            f"builtin: the start file {Path(start).name} lies inside the folder that is updated",
-            hint=f"move {Path(start).name} out of {builtin.name}/ and keep it with the installer;"
-            f" what it runs, such as main.py, stays in {builtin.name}/ and is opened from bundle.path",
+            f"builtin: the start file {file} lies inside the folder that is updated",
+            hint=f"move {file} out of {folder}/ and keep it with the installer;"
+            f" what it runs, such as main.py, stays in {folder}/ and is opened from bundle.path",
         )

@@ -14,6 +14,7 @@ from capgo_client.life.state import State
 from capgo_client.log import Log
 from capgo_client.opening import Opened, Opening, Running
 from capgo_client.platforms import system
+from capgo_client.seams import below
 from capgo_client.session import Session
 from capgo_client.worker import Order, Worker
 
@@ -177,7 +178,7 @@ class Engine:
 
     def start(self) -> Session:
         """Open a version. Raises nothing that the world could cause."""
-        if self.config.builtin is not None and self.opening.builtin().path is None:
+        if self.opening.misses_builtin:
             _log.error("the builtin folder %s is missing; the app has nothing to fall back on", self.config.builtin)
         try:
             opened = self._open()
@@ -212,14 +213,14 @@ class Engine:
             return Opened(self.opening.builtin(), "", "CAPGO_CLIENT_FORCE_BUILTIN is set", "the environment")
         try:
             self.store.prepare()
-            lock = FileLock(self.store.folder / "primary.lock", files=self.files)
+            lock = FileLock(below(self.store.root, "primary.lock"), files=self.files)
             if not lock.acquire():
                 return self.opening.beside()
         except StorageError as exc:
             _log.error("%s; nothing of it is opened, and no update is installed: %s", exc.message, exc.hint)
             return Opened(self.opening.builtin(), "", exc.message, "nothing")
         except OSError as exc:
-            _log.warning("the data directory %s cannot be written: %s", self.store.folder, exc.strerror)
+            _log.warning("the data directory %s cannot be written: %s", self.store.root, exc.strerror)
             return self.opening.uncounted("the data directory cannot be written")
         self._primary = lock
         if self.config.waits and self.checks:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from capgo_client.bundle import BUILTIN_ID, Bundle, BundleStatus
+from capgo_client.bundle import BUILTIN_ID, Bundle, BundleStatus, path_of
 from capgo_client.errors import BundleError, StorageError
 from capgo_client.install.ledger import FROM_FILE, FROM_NOTHING
 from capgo_client.life import boot
@@ -170,7 +170,7 @@ class Opening:
         return Bundle(
             id=install.id,
             version=install.version,
-            path=self._store.app_path(install.id),
+            path=path_of(self._store.app_text(install.id)),
             status=install.status,
             checksum=install.sha256,
             downloaded=install.installed_at,
@@ -178,12 +178,15 @@ class Opening:
             comment=install.comment,
         )
 
+    @property
+    def misses_builtin(self) -> bool:
+        """Whether a folder for the builtin was given and is not there."""
+        return self._config.builtin is not None and not os.path.isdir(self._config.builtin)
+
     def builtin(self) -> Bundle:
         """The version that ships inside the installer; its path is None where there is no such folder."""
-        folder = self._config.builtin
-        if folder is not None and not folder.is_dir():
-            folder = None
-        return Bundle(id=BUILTIN_ID, version=self._config.version, path=folder, status=BundleStatus.SUCCESS)
+        path = None if self.misses_builtin else self._config.builtin
+        return Bundle(id=BUILTIN_ID, version=self._config.version, path=path_of(path), status=BundleStatus.SUCCESS)
 
     def _arrive(self, loaded: Loaded) -> tuple[State, bool]:
         state = self._arrived(loaded.state)

@@ -106,14 +106,14 @@ def text(name: str, value: object, *, high: int) -> str:
 
 
 def path(name: str, value: object) -> str:
-    """The path of a folder, as text."""
+    """The absolute path of a folder, as text: what is relative counts from where the app is now."""
     need(
         isinstance(value, (str, os.PathLike)) and str(value) and "\0" not in str(value),
         name,
         value,
         "the path of a folder",
     )
-    return str(value)
+    return os.path.join(os.getcwd(), str(value)).rstrip(os.sep) or os.sep
 
 
 def entry(value: object) -> str:

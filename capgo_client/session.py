@@ -85,7 +85,7 @@ class Session:
         #: One on what runs now, and on each that was switched away from, whose modules may linger.
         self._leases: list[tuple[str, FileLock]] = []
         if opened.counted:
-            leases.let_go(store.folder)
+            leases.let_go(store.root)
         self._hold(opened)
 
     @property
@@ -317,7 +317,7 @@ class Session:
             held, self._leases = self._leases, []
         for bundle_id, lease in held:
             if bundle_id == self._opened.bundle.id:
-                leases.keep(self._store.folder, bundle_id, lease)
+                leases.keep(self._store.root, bundle_id, lease)
             else:
                 lease.release()
         if timer is None:

@@ -104,7 +104,7 @@ class LookingFiles(Files):
 
 def _folder(args: argparse.Namespace) -> Path:
     try:
-        folder: Path = args.data_dir or system.default_data_dir(checked_app_id(args.app_id))
+        folder = Path(args.data_dir or system.default_data_dir(checked_app_id(args.app_id)))
     except ConfigError as exc:
         raise UsageMistake(f"--app-id {args.app_id}: {exc}") from exc
     if not folder.is_dir():

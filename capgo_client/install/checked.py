@@ -13,10 +13,9 @@ import zlib
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from typing import TypeVar
 
-    from capgo_client.seams import Files
+    from capgo_client.seams import Files, StrPath
 
     T = TypeVar("T")
 
@@ -83,7 +82,7 @@ def unpack(data: bytes) -> object:
     return document
 
 
-def read(path: Path, *, files: Files, limit: int) -> object:
+def read(path: StrPath, *, files: Files, limit: int) -> object:
     """The document in a file of at most ``limit`` bytes; raises OSError or DamagedError."""
     return unpack(files.read_bytes(path, limit))
 
@@ -99,7 +98,7 @@ def hashed(fd: int, *, files: Files) -> tuple[int, bytes]:
     return size, digest.digest()
 
 
-def write_synced(path: Path, data: bytes, *, files: Files) -> None:
+def write_synced(path: StrPath, data: bytes, *, files: Files) -> None:
     """Write a new file and bring it to the platter. A leftover of that name, from a start that was killed, goes."""
     if files.exists(path):
         _remove(path, files=files)
@@ -111,7 +110,7 @@ def write_synced(path: Path, data: bytes, *, files: Files) -> None:
         files.close(fd)
 
 
-def put(source: Path, target: Path, *, files: Files) -> None:
+def put(source: StrPath, target: StrPath, *, files: Files) -> None:
     """Rename a file of ours over another; a folder that has its name, which nobody can have wanted, goes."""
     try:
         files.rename(source, target)
@@ -122,17 +121,19 @@ def put(source: Path, target: Path, *, files: Files) -> None:
         files.rename(source, target)
 
 
-def _remove(path: Path, *, files: Files) -> None:
+def _remove(path: StrPath, *, files: Files) -> None:
+    from pathlib import Path
+
     from capgo_client.install.trees import remove_tree
 
-    remove_tree(path, files=files)
+    remove_tree(Path(path), files=files)
 
 
-def _is_folder(path: Path, *, files: Files) -> bool:
+def _is_folder(path: StrPath, *, files: Files) -> bool:
     return files.exists(path) and stat.S_ISDIR(files.lstat(path).st_mode)
 
 
-def sync_folder(path: Path, *, files: Files) -> None:
+def sync_folder(path: StrPath, *, files: Files) -> None:
     """Bring a folder's list of names to the platter, where the system lets a folder be opened (Windows does not)."""
     try:
         fd = files.open_folder(path)

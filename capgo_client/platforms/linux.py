@@ -8,10 +8,6 @@ import os
 from capgo_client.platforms.posix import RENAMES_OPEN, flush, os_version, try_lock, unlock, user_id
 from capgo_client.platforms.posix import default_data_dir as _platform_rule
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pathlib import Path
-
 __all__ = [
     "RENAMES_OPEN",
     "clone",
@@ -41,7 +37,7 @@ def clone(source: int, target: int) -> bool:
     return True
 
 
-def default_data_dir(app_id: str) -> Path:
+def default_data_dir(app_id: str) -> str:
     """Where this user's data of the app lives: what platformdirs answers, whose import costs a quarter of a start.
 
     Only for the two answers that every version of it gives alike; where the environment is odd it is asked itself.
@@ -50,9 +46,7 @@ def default_data_dir(app_id: str) -> Path:
     data = given or (f"{home}/.local/share" if home.startswith("/") else "")
     if not data.startswith("/"):
         return _platform_rule(app_id)
-    from pathlib import Path
-
-    return Path(data) / app_id / "capgo"
+    return f"{data.rstrip('/')}/{app_id}/capgo"
 
 
 def sync_filesystem(fd: int) -> bool:

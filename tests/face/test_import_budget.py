@@ -25,6 +25,7 @@ HEAVY = {
     "httpx",
     "inspect",
     "logging",
+    "pathlib",
     "platformdirs",
     "ssl",
     "typing",

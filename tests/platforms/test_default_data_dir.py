@@ -26,8 +26,8 @@ APP = "com.example.notes"
 )
 def test_the_usual_answers_are_those_of_platformdirs(monkeypatch, environment, expected):
     set_to(monkeypatch, environment)
-    assert str(linux.default_data_dir(APP)) == expected
-    assert linux.default_data_dir(APP) == platformdirs.user_data_path(APP, appauthor=False) / "capgo"
+    assert linux.default_data_dir(APP) == expected
+    assert expected == str(platformdirs.user_data_path(APP, appauthor=False) / "capgo")
 
 
 @pytest.mark.parametrize(
