@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 
-from capgo_client.cycle import Cycle
 from capgo_client.errors import StorageError
 from capgo_client.events import Event
 from capgo_client.journal import Journal
@@ -21,17 +20,17 @@ from capgo_client.presence import Presence
 from capgo_client.service import Service, is_out_of_bounds
 from capgo_client.stats.recorder import Stats
 from capgo_client.stats.trace import Trace
-from capgo_client.upkeep import Upkeep
 from capgo_client.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal
 
-    from capgo_client.cycle import Result
+    from capgo_client.cycle import Cycle, Result
     from capgo_client.engine import Engine
     from capgo_client.life.settings import Settings
     from capgo_client.net.client import Reply
+    from capgo_client.upkeep import Upkeep
     from capgo_client.worker import Order
 
 __all__ = ["Backstage"]
@@ -73,14 +72,31 @@ class Backstage:
         self.journal = Journal(
             self.stats, Trace(store.stats, files=files), clock=clock, began=engine.began, enabled=self.tells
         )
-        self.cycle = Cycle(
+        self._cycle: Cycle | None = None
+        self._ended = False
+
+    @property
+    def cycle(self) -> Cycle:
+        """Checks, and brings what is new: the larger half of our modules, which only the worker waits for."""
+        with self._lock:
+            if self._cycle is None:
+                self._cycle = self._new_cycle()
+                if self._ended:
+                    self._cycle.cancel()
+            return self._cycle
+
+    def _new_cycle(self) -> Cycle:
+        from capgo_client.cycle import Cycle
+
+        engine = self._engine
+        return Cycle(
             engine.config,
-            store=store,
-            ledger=ledger,
+            store=engine.store,
+            ledger=engine.ledger,
             opening=engine.opening,
             service=self.service,
-            files=files,
-            clock=clock,
+            files=engine.files,
+            clock=engine.clock,
             emitter=engine.emitter,
             journal=self.journal,
             running=engine.running,
@@ -183,6 +199,8 @@ class Backstage:
             bundle_id = self._engine.opening.candidate().bundle_id
 
     def _upkeep(self) -> Upkeep:
+        from capgo_client.upkeep import Upkeep
+
         return Upkeep(
             self._config,
             store=self._engine.store,
@@ -218,5 +236,11 @@ class Backstage:
         """Stop everything; the thread that delivers statistics ends soon, where there is one."""
         self.journal.ended()
         self.stats.stop()
-        self.cycle.cancel()
+        with self._lock:
+            self._ended = True
+            cycle = self._cycle
+        if cycle is None:
+            self.service.close()
+        else:
+            cycle.cancel()
         return self.stats.thread

@@ -7,7 +7,6 @@ import threading
 
 from capgo_client._version import __version__
 from capgo_client.errors import CapgoError, ConfigError, DeadlineExceeded, NetworkError, ReplyError
-from capgo_client.protocol.outcomes import Failed
 from capgo_client.values import dataclass, replace
 
 TYPE_CHECKING = False
@@ -87,6 +86,7 @@ class Service:
 
     def check(self, *, version_name: str, scope: Scope, now: float, channel: str = "") -> Outcome:
         """``POST /updates`` (reference/service-behaviour.md section 1). ``now`` is wall-clock, for Retry-After."""
+        from capgo_client.protocol.outcomes import Failed
         from capgo_client.protocol.replies import MAX_REPLY_BYTES
         from capgo_client.protocol.requests import update_check_body
         from capgo_client.protocol.updates import classify_update

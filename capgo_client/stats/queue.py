@@ -12,11 +12,11 @@ import os
 import threading
 from collections import deque
 from contextlib import contextmanager
-from dataclasses import replace
 
 from capgo_client.log import Log
 from capgo_client.platforms import system
 from capgo_client.stats.lines import Content, Entry, encode, parse
+from capgo_client.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 
 from capgo_client.log import Log
+from capgo_client.values import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
