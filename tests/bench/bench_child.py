@@ -220,8 +220,8 @@ def stutter(o: Options) -> Options:
     """Frames without an update, then with one."""
     import_worker()
     one = updater(o)
+    still = frames(o["busy"], float(o["still"]))
     one.start()
-    still = frames(o["busy"], 2.0)
     done = threading.Event()
 
     def watch() -> None:

@@ -11,11 +11,16 @@ if TYPE_CHECKING:
 ALLOWED = 0.25
 
 
-def worse(kept: Mapping[str, float], now: Mapping[str, float], *, allowed: float = ALLOWED) -> list[str]:
-    """A sentence for each kept ratio that is beyond what is allowed now; nothing for those not measured now."""
+def worse(
+    kept: Mapping[str, float], now: Mapping[str, float], *, slack: Mapping[str, float], allowed: float = ALLOWED
+) -> list[str]:
+    """A sentence for each kept ratio that is beyond what is allowed now; nothing for those not measured now.
+
+    ``slack`` is what a ratio may differ by in any case, by its key; none for most.
+    """
     found = []
     for key, before in kept.items():
-        if key in now and now[key] > before * (1 + allowed):
+        if key in now and now[key] > max(before * (1 + allowed), before + slack.get(key, 0.0)):
             by = f"{now[key] / before - 1:.0%} worse" if before else "worse"
             found.append(f"{key}: {now[key]:.3f}, kept is {before:.3f} ({by}, allowed {allowed:.0%})")
     return found

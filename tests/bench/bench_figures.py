@@ -35,8 +35,8 @@ def figure(values: Sequence[float]) -> Figure:
 
 
 def figures(samples: Sequence[Sample]) -> dict[str, Figure]:
-    """By the name of what was measured; names that are missing in some samples count where they are."""
-    names = dict.fromkeys(name for sample in samples for name in sample)
+    """By the name of what was measured, numbers only; those missing in some samples count where they are."""
+    names = dict.fromkeys(name for sample in samples for name in sample if isinstance(sample[name], (int, float)))
     return {name: figure([sample[name] for sample in samples if name in sample]) for name in names}
 
 
@@ -93,6 +93,9 @@ class Ratio:
     value: float
     #: At most this, by the plan; None where there is no target.
     target: float | None = None
+    #: What it may differ by in any case before bench-check calls it worse: to wait for a tenth of a limit is as good
+    #: as for a twentieth.
+    slack: float = 0.0
 
     @property
     def verdict(self) -> str:

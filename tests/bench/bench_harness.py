@@ -39,6 +39,7 @@ class Case:
     command: Callable[[int], Command]
     before: Callable[[int], object] = lambda _: None
     env: dict[str, str] = field(default_factory=dict)
+    after: Callable[[int], object] = lambda _: None
 
 
 @dataclass(slots=True)
@@ -100,6 +101,7 @@ class Bench:
             said = told.read().split()
         if len(said) != 4 or int(said[3]):
             raise BenchError(_failed(command, int(said[3]) if len(said) == 4 else done.returncode, done.stderr))
+        case.after(turn)
         sample = {"wall": int(said[0]) / 1e9, "cpu": float(said[1]), "peak": int(said[2]) * _peak_unit()}
         return {**sample, **_report(done.stdout)}
 
@@ -127,9 +129,7 @@ class Bench:
         """Whether ``perf stat`` counts instructions here."""
         if shutil.which("perf") is None:
             return False
-        done = subprocess.run(
-            ["perf", "stat", "-e", "instructions:u", "-x,", "true"], capture_output=True, check=False
-        )
+        done = subprocess.run(["perf", "stat", "-e", "instructions:u", "-x,", "true"], capture_output=True, check=False)
         return _counted(done.stderr.decode()) is not None
 
     def environment(self, more: dict[str, str] | None = None) -> dict[str, str]:

@@ -42,7 +42,7 @@ def run(bench: Bench) -> Findings:
         *(_start(bench, key, AT_ONCE, *homes[key]) for key in homes),
         _start(bench, "orderly", ORDERLY, *homes["one-many"]),
     ]
-    found = bench.measure(cases, rounds=12 if bench.quick else 40)
+    found = bench.measure(cases, rounds=10 if bench.quick else 40)
     counts = {case.key: bench.instructions(case) for case in cases}
     return _findings(cases, found, counts)
 
@@ -120,9 +120,7 @@ def _restore(home: Path) -> None:
     shutil.copytree(home / "kept", data_dir, dirs_exist_ok=True)
 
 
-def _findings(
-    cases: list[Case], found: dict[str, dict[str, Figure]], counts: dict[str, float | None]
-) -> Findings:
+def _findings(cases: list[Case], found: dict[str, dict[str, Figure]], counts: dict[str, float | None]) -> Findings:
     findings = Findings()
     bare = {"tuf": "bare-peers", "tufup": "bare-tufup"}
 
@@ -150,4 +148,3 @@ def _findings(
     ours = ("import capgo-client", "start, no install", "start, 5000 files", "start, 5 installs")
     findings.charts = [Chart("launch: cpu over a bare interpreter", "ms", bars, ours, over("six") * 1000)]
     return findings
-

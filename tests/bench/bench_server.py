@@ -10,11 +10,14 @@ from __future__ import annotations
 import json
 import os
 import socket
-import ssl
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    import ssl
 
 _HEAD_LIMIT = 1 << 20
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from bench_figures import Findings, Line, Ratio
 
-HEAD = ("benchmark", "wall", "CPU", "peak", "spread", "ratio", "target", "")
+HEAD = ("benchmark", "wall", "CPU", "peak", "spread", "ratio", "target", "verdict, note")
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 Row = tuple[str, ...]
@@ -48,12 +48,10 @@ def _three(value: float) -> str:
 
 
 def _line(line: Line) -> Row:
-    told = "; ".join(
-        part for part in (f"{count(line.instructions)} instructions" if line.instructions else "", line.note) if part
-    )
-    what = f"{line.what} ({told})" if told else line.what
+    counted = f"{count(line.instructions)} instructions" if line.instructions else ""
+    note = "; ".join(part for part in (counted, line.note) if part)
     spread = "" if line.spread is None else f"{line.spread:.0%}"
-    return (what, seconds(line.wall), seconds(line.cpu), size(line.peak), spread, "", "", "")
+    return (line.what, seconds(line.wall), seconds(line.cpu), size(line.peak), spread, "", "", note)
 
 
 def _ratio(ratio: Ratio) -> Row:
@@ -82,12 +80,13 @@ def text(groups: Mapping[str, Findings]) -> str:
 
 def _aligned(row: Row, widths: Sequence[int]) -> str:
     first = row[0].ljust(widths[0])
-    return "  ".join((first, *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)))).rstrip()
+    cells = [cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:-1], strict=True)]
+    return "  ".join((first, *cells, row[-1])).rstrip()
 
 
 def markdown(groups: Mapping[str, Findings]) -> str:
     """The same table for the docs."""
-    lines = ["| " + " | ".join(HEAD).replace("|  |", "| |") + " |", "|---" + "|--:" * (len(HEAD) - 1) + "|"]
+    lines = ["| " + " | ".join(HEAD) + " |", "|---" + "|--:" * (len(HEAD) - 2) + "|---|"]
     for row in rows(groups):
         first = f"**{row[0].strip('[]')}**" if row[0].startswith("[") else row[0]
         lines.append("| " + " | ".join((first.replace("|", "\\|"), *row[1:])) + " |")

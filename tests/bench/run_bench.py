@@ -96,13 +96,23 @@ def described(document: dict[str, Any], groups: dict[str, Findings]) -> str:
     return "".join((f"Mode: {document['mode']}.\n\n", *lines, "\n", markdown(groups)))
 
 
-def compared(groups: dict[str, Findings], only: list[str]) -> int:
-    """Against the kept ratios; the exit status."""
-    kept = json.loads(BASELINE.read_text("utf-8"))["ratios"]
-    now = ratios({name: findings for name, findings in groups.items() if name in only})
+def baseline() -> dict[str, dict[str, float]]:
+    """The kept ratios by mode and key."""
+    return json.loads(BASELINE.read_text("utf-8")) if BASELINE.exists() else {}
+
+
+def compared(groups: dict[str, Findings], only: list[str], mode: str) -> int:
+    """Against the ratios that were kept in the same mode; the exit status."""
+    kept = baseline().get(mode, {})
+    if not kept:
+        say(f"no ratios of mode {mode} were kept, so there is nothing to compare with")
+        return 1
+    wanted = {name: findings for name, findings in groups.items() if name in only}
+    now = ratios(wanted)
+    slack = {ratio.key: ratio.slack for findings in wanted.values() for ratio in findings.ratios}
     for key in strangers(kept, now):
         print(f"not in the baseline: {key}")
-    found = worse(kept, now)
+    found = worse(kept, now, slack=slack)
     for line in found:
         print(f"WORSE: {line}", file=sys.stderr)
     print(f"{len(now)} ratios compared, {len(found)} worse")
@@ -149,17 +159,18 @@ def main() -> int:
     finally:
         # Only now: on some file systems, creating is slow after removing as much.
         shutil.rmtree(work, ignore_errors=True)
-    print(text(groups), end="")
+    print(text({name: groups[name] for name in options.only or groups}), end="")
     from bench_picture import picture
 
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "bench.png").write_bytes(picture(groups))
     say(f"{time.monotonic() - began:.0f} s; {options.out / 'bench.json'}, {options.out / 'bench.png'}")
     if options.keep_baseline:
-        _write(BASELINE, {"mode": options.mode, "ratios": ratios(groups)})
+        kept = baseline()
+        _write(BASELINE, {**kept, options.mode: {**kept.get(options.mode, {}), **ratios(groups)}})
     if options.docs:
         DOCS.write_text(rewritten(DOCS.read_text("utf-8"), described(document, groups)), "utf-8")
-    return compared(groups, options.only or list(GROUPS)) if options.check else 0
+    return compared(groups, options.only or list(GROUPS), options.mode) if options.check else 0
 
 
 if __name__ == "__main__":
