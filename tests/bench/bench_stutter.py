@@ -67,7 +67,7 @@ def run(bench: Bench) -> Findings:
             findings.ratios.append(
                 Ratio(f"stutter/{case.key}/{name}", about, value / limit, 1.0 if judged else None, slack=0.3)
             )
-        label = case.key.replace("-", ", ").replace("sealed", "encrypted")
+        label = case.what.replace("a busy app", "busy")
         bars.append((f"{label}: still", still[case.key].typical_worst * 1e3))
         bars.append((label, had.typical_worst * 1e3))
     findings.remarks.append(

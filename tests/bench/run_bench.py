@@ -38,8 +38,17 @@ def machine() -> dict[str, str]:
         "memory": _first("/proc/meminfo", "MemTotal"),
         "system": f"{platform.system()} {platform.release()}",
         "file system": _file_system(),
+        "load before": _load(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
     }
+
+
+def _load() -> str:
+    """How many processes wanted to run during the last minute: ratios of a busy machine are worth little."""
+    try:
+        return f"{os.getloadavg()[0]:.1f}"
+    except OSError:
+        return "unknown"
 
 
 def _first(path: str, name: str) -> str:
@@ -154,6 +163,7 @@ def main() -> int:
     bench = Bench(options.venvs.absolute(), options.work.absolute() / "payloads", work.absolute() / str(os.getpid()))
     bench.quick = options.mode == "quick"
     began = time.monotonic()
+    say(f"the load of this machine was {_load()} before; above 0.5 the ratios are worth little")
     try:
         groups = measured(options, bench, document)
     finally:
