@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from capgo_client.config import Config
     from capgo_client.delta import Note
+    from capgo_client.install.assemble import Piece
     from capgo_client.install.record import FileRecord
     from capgo_client.install.seal import Seal
     from capgo_client.install.store import Store
@@ -185,8 +186,20 @@ class Arrival:
 
     def _by_files(self, run: _Run, folder: Path) -> Install:
         run.note("download_manifest_start", "")
+        pieces = self._gathered(run, folder, believe_records=True)
+        run.note("download_manifest_complete", "")
         try:
-            pieces = self._delta(run.should_stop).gather(
+            install = self._install(run, install_files, pieces)
+        except StorageError as exc:
+            if exc.code != "source_changed":
+                raise
+            _log.info("not all is here that the records of the installs say; every file is looked at")
+            install = self._install(run, install_files, self._gathered(run, folder, believe_records=False))
+        return run.write_down(install)
+
+    def _gathered(self, run: _Run, folder: Path, *, believe_records: bool) -> tuple[Piece, ...]:
+        try:
+            return self._delta(run.should_stop).gather(
                 run.update.manifest,
                 session_key=run.update.session_key,
                 entry=self._config.entry,
@@ -195,13 +208,12 @@ class Arrival:
                 scope=run.scope,
                 progress=run.progress,
                 note=run.note,
+                believe_records=believe_records,
             )
         except StorageError as exc:
             if exc.code == "insufficient_disk_space":
                 drop_delta(folder, files=self._files)  # others need the room now
             raise
-        run.note("download_manifest_complete", "")
-        return run.write_down(self._install(run, install_files, pieces))
 
     def _by_archive(self, run: _Run) -> Install:
         update = run.update

@@ -68,6 +68,11 @@ class Files:
     Links are never followed on opening. Folders are made private to the user (0700), files too (0600).
     """
 
+    #: Whether two threads may ``pread`` one descriptor at once; where the system lacks the call, it moves the position.
+    preads_at_once = hasattr(os, "pread")
+    #: Whether a file can be flushed that is open for reading only; Windows wants it open for writing.
+    flushes_readers = os.name != "nt"
+
     def open_read(self, path: StrPath) -> int:
         """Open for reading; return the descriptor."""
         return os.open(path, os.O_RDONLY | _NOFOLLOW | _NONBLOCK | _BINARY | _CLOEXEC)
