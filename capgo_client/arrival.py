@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from capgo_client.delta import Delta, drop_delta, drop_empty, sweep_deltas
 from capgo_client.errors import (
@@ -23,6 +23,7 @@ from capgo_client.install.archive import Limits
 from capgo_client.install.builder import Origin, entry_check, install_archive, install_files
 from capgo_client.install.locks import install_lock
 from capgo_client.install.rebuild import install_of
+from capgo_client.log import Log
 from capgo_client.service import refuse_real_host
 from capgo_client.verify.bound import MAX_RECORD_BYTES, RECORD_NAME, check_bound
 from capgo_client.verify.expectation import expectation
@@ -31,7 +32,6 @@ from capgo_client.verify.keys import KeyRing
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from capgo_client.config import Config
     from capgo_client.delta import Note
@@ -52,7 +52,7 @@ __all__ = ["STEP_TIMEOUT", "Arrival", "Unfit"]
 #: A download waits at most this long for each connect, read or write; its whole length is not limited (decision 13).
 STEP_TIMEOUT = 30.0
 
-_log = logging.getLogger("capgo_client")
+_log = Log("capgo_client")
 
 
 class Unfit(Exception):
@@ -240,7 +240,7 @@ class Arrival:
     def _delta(self, should_stop: Callable[[], bool]) -> Delta:
         return Delta(
             store=self._store,
-            builtin=self._config.builtin,
+            builtin=None if self._config.builtin is None else Path(self._config.builtin),
             keys=self._keys,
             files=self._files,
             clock=self._clock,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from dataclasses import dataclass, replace
 
-from capgo_client.config import checked_channel, checked_manifest
 from capgo_client.errors import (
     CapgoError,
     ChannelRefused,
@@ -16,6 +14,8 @@ from capgo_client.errors import (
     StorageError,
 )
 from capgo_client.events import Event
+from capgo_client.log import Log
+from capgo_client.options import checked_channel, checked_manifest
 from capgo_client.protocol.channels import ChannelStatus
 from capgo_client.protocol.outcomes import Failed, Limited, ManifestEntry, Outcome, PlanEnded, Update
 from capgo_client.worker import Order
@@ -36,7 +36,7 @@ __all__ = ["Asking", "MissingFiles"]
 
 _PUBLIC = "public_channel_self_set_not_allowed"
 
-_log = logging.getLogger("capgo_client")
+_log = Log("capgo_client")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ class Asking:
         from capgo_client.net.deadline import Scope
 
         scope = Scope(self._config.response_timeout)
-        if not self._engine.has_own_transport:
+        if self._engine.wire.transport is None:
             return call(scope)
         answer: list[T] = []
         error: list[CapgoError] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from capgo_client.fetch.pace import Pace
-from capgo_client.fetch.partial import Partial, storage
+from capgo_client.fetch.partial import Partial, Room, storage
 from capgo_client.fetch.sink import Sink
 from capgo_client.fetch.spool import Spool
 from capgo_client.fetch.transfer import Means, Patience, Transfer, Wanted
@@ -78,7 +78,8 @@ def fetch_archive(
         max_bytes=max_bytes,
         progress=progress,
     )
-    means = Means(client=client, scope=scope, files=files, clock=clock, folder=folder, pace=Pace(clock))
+    room = Room(folder, files=files)
+    means = Means(client=client, scope=scope, files=files, clock=clock, room=room, pace=Pace(clock))
     Transfer(wanted, partial, means=means, patience=_PATIENCE).run(resume=True)
     return partial.finish()
 

@@ -13,6 +13,7 @@ from capgo_client.errors import Cancelled, CapgoError, StorageError
 from capgo_client.fetch.kept import Kept
 from capgo_client.fetch.one_file import OneFile
 from capgo_client.fetch.pace import Pace
+from capgo_client.fetch.partial import Room
 from capgo_client.fetch.transfer import Means
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from capgo_client.fetch.budget import Budget
     from capgo_client.fetch.kept import Fetched
     from capgo_client.fetch.one_file import FileOrder
-    from capgo_client.fetch.source import Branching, Client
+    from capgo_client.fetch.source import Branch, Branching, Client
     from capgo_client.seams import Clock, Files
     from capgo_client.verify.expectation import Cipher
 
@@ -79,10 +80,11 @@ def fetch_files(
     if not orders:
         progress(1, 1)
         return ()
-    kept = Kept(folder, files=files)
+    room = Room(folder, files=files)
+    kept = Kept(folder, files=files, room=room)
     with scope.branch() as branch:
-        means = Means(client=client, scope=branch, files=files, clock=clock, folder=folder, pace=Pace(clock))
-        crew = _Crew(orders, means=means, kept=kept, cipher=cipher, session_key=session_key, budget=budget)
+        means = Means(client=client, scope=branch, files=files, clock=clock, room=room, pace=Pace(clock))
+        crew = _Crew(orders, branch, means=means, kept=kept, cipher=cipher, session_key=session_key, budget=budget)
         try:
             return crew.run(progress=progress, failed=failed, should_stop=should_stop)
         finally:
@@ -104,6 +106,7 @@ class _Crew:
     def __init__(
         self,
         orders: Sequence[FileOrder],
+        branch: Branch,
         *,
         means: Means,
         kept: Kept,
@@ -112,6 +115,7 @@ class _Crew:
         budget: Budget,
     ) -> None:
         self._orders = orders
+        self._branch = branch
         self._means = means
         self._kept = kept
         self._cipher = cipher
@@ -119,6 +123,8 @@ class _Crew:
         self._budget = budget
         self._todo = deque(range(len(orders)))
         self._news: queue.SimpleQueue[_Step | None] = queue.SimpleQueue()
+        # What nobody need be woken for: it is found at the next news, or the next look.
+        self._whole: deque[_Step] = deque()
         self._threads: list[threading.Thread] = []
         self._over = False
 
@@ -133,15 +139,16 @@ class _Crew:
         done: dict[int, Fetched] = {}
         parts = [0] * len(self._orders)
         shown = 0
-        for step in self._heard(should_stop):
-            if step.error is not None:
-                if isinstance(step.error, CapgoError) and not isinstance(step.error, Cancelled):
-                    failed(self._orders[step.index], step.error)
-                raise step.error
-            shown += max(0, step.parts - parts[step.index])
-            parts[step.index] = max(parts[step.index], step.parts)
-            if step.fetched is not None:
-                done[step.index] = step.fetched
+        for steps in self._heard(should_stop):
+            for step in steps:
+                if step.error is not None:
+                    if isinstance(step.error, CapgoError) and not isinstance(step.error, Cancelled):
+                        failed(self._orders[step.index], step.error)
+                    raise step.error
+                shown += max(0, step.parts - parts[step.index])
+                parts[step.index] = max(parts[step.index], step.parts)
+                if step.fetched is not None:
+                    done[step.index] = step.fetched
             progress(shown, len(parts) * _PARTS)
         return tuple(done[index] for index in range(len(self._orders)))
 
@@ -160,22 +167,29 @@ class _Crew:
         if not self._threads:
             raise StorageError("no thread can be started just now", code="no_threads")
 
-    def _heard(self, should_stop: Callable[[], bool]) -> Iterator[_Step]:
+    def _heard(self, should_stop: Callable[[], bool]) -> Iterator[list[_Step]]:
         """What the threads tell, until the last of them is done."""
         at_work = len(self._threads)
         while at_work:
             if should_stop():
                 raise Cancelled("the download was ended from this side")
-            try:
+            steps = []
+            with contextlib.suppress(queue.Empty):
                 step = self._news.get(timeout=_LOOK)
-            except queue.Empty:
-                continue
-            if step is None:
-                at_work -= 1
-            else:
-                yield step
+                if step is None:
+                    at_work -= 1
+                else:
+                    steps.append(step)
+            while self._whole:
+                steps.append(self._whole.popleft())
+            if steps:
+                yield steps
 
     def _work(self) -> None:
+        with self._branch.in_turn():
+            self._fetch_all()
+
+    def _fetch_all(self) -> None:
         index = 0
         try:
             while not self._over:
@@ -183,7 +197,7 @@ class _Crew:
                     index = self._todo.popleft()
                 except IndexError:
                     return
-                self._news.put(_Step(index, _PARTS, fetched=self._fetch(index)))
+                self._whole.append(_Step(index, _PARTS, fetched=self._fetch(index)))
         except BaseException as exc:  # it is the calling thread's to raise, whatever it is
             self._news.put(_Step(index, error=exc))
         finally:
@@ -193,8 +207,8 @@ class _Crew:
         self._means.scope.check()
 
         def tell(done: int, total: int | None) -> None:
-            if total:
-                self._news.put(_Step(index, min(_PARTS, done * _PARTS // total)))
+            if total and done < total:  # the end is told when the file is whole
+                self._news.put(_Step(index, done * _PARTS // total))
 
         fetched = OneFile(
             self._orders[index],

@@ -7,14 +7,14 @@ import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from capgo_client.fetch.partial import Partial, require_room, storage
+from capgo_client.fetch.partial import Partial, storage
 from capgo_client.fetch.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from capgo_client.fetch.partial import PartialKey
+    from capgo_client.fetch.partial import PartialKey, Room
     from capgo_client.fetch.source import Stoppable
     from capgo_client.seams import Files
 
@@ -22,8 +22,6 @@ __all__ = ["Fetched", "Kept"]
 
 #: A whole file by how it came: its bytes as they are, or inflated. Which it was decides its name in the bundle.
 _RAW, _INFLATED = ".raw", ".inflated"
-#: Bytes that may be written between two looks at the free space.
-_LOOK = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +36,10 @@ class Fetched:
 class Kept:
     """What of the delta is in ``folder``. Nothing there is trusted: a file counts when its SHA-256 does."""
 
-    def __init__(self, folder: Path, *, files: Files) -> None:
+    def __init__(self, folder: Path, *, files: Files, room: Room) -> None:
         self._folder = folder
         self._files = files
+        self._room = room
         with storage():
             if not files.exists(folder):
                 files.mkdir(folder)
@@ -102,7 +101,9 @@ class Kept:
             fd = self._files.open_update(path)
         try:
             with storage():
-                self._files.truncate(fd, 0)
+                # Not for nothing: ext4 brings a file that was cut to nothing to the platter when it is closed.
+                if self._files.fstat(fd).st_size:
+                    self._files.truncate(fd, 0)
             self._fill(fd, pieces)
             done = True
         finally:
@@ -112,12 +113,8 @@ class Kept:
                 self.drop(path)
 
     def _fill(self, fd: int, pieces: Iterable[bytes]) -> None:
-        since = 0
         for piece in pieces:
-            since += len(piece)
-            if since > _LOOK:
-                require_room(0, self._folder, files=self._files)
-                since = 0
+            self._room.require(len(piece))
             with storage():
                 self._files.write_all(fd, piece)
 

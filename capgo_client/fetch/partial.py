@@ -11,7 +11,8 @@ import errno
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+import threading
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
 
     from capgo_client.seams import Files
 
-__all__ = ["Note", "Partial", "PartialKey", "disk_full", "require_room", "storage"]
+__all__ = ["Note", "Partial", "PartialKey", "Room", "disk_full", "require_room", "storage"]
 
 _NOTE_LIMIT = 4096
 _NAMES = re.compile(r"[0-9a-f]{64}\.(?:part|json|zip)")
 #: Bytes of free space that are left to the device.
 _MARGIN = 8 << 20
+#: Bytes that may be written between two looks at the free space.
+_LOOK = 4 << 20
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
@@ -39,12 +42,13 @@ class PartialKey:
     version: str
     checksum: str
     session_key: str
+    #: A file name for it: 64 hex characters that tell nothing.
+    name: str = field(init=False, compare=False)
 
-    @property
-    def name(self) -> str:
-        """A file name for it: 64 hex characters that tell nothing."""
+    def __post_init__(self) -> None:
         text = json.dumps([self.version, self.checksum, self.session_key])
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        object.__setattr__(self, "name", name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +84,20 @@ class Partial:
         self._folder = folder
         self._files = files
         self._name = key.name
-        self.path = folder / f"{key.name}.part"
-        self.complete = folder / f"{key.name}.zip"
-        self._note = folder / f"{key.name}.json"
+
+    @property
+    def path(self) -> Path:
+        """Of the bytes while they come."""
+        return self._folder / f"{self._name}.part"
+
+    @property
+    def complete(self) -> Path:
+        """Of the bytes when they are all there."""
+        return self._folder / f"{self._name}.zip"
+
+    @property
+    def _note(self) -> Path:
+        return self._folder / f"{self._name}.json"
 
     def sweep(self) -> None:
         """Remove what is left of other downloads: there is at most one at a time.
@@ -159,6 +174,29 @@ def storage() -> Iterator[None]:
         if exc.errno in _FULL:
             raise disk_full() from exc
         raise StorageError(f"The download cannot be kept: {exc.strerror or type(exc).__name__}") from exc
+
+
+class Room:
+    """The free space of one download: looked at before anything is written, and again with every 4 MiB.
+
+    A look for each of thousands of small files would cost more than some of them do; what is written between two looks
+    takes at most half of what is to be left to the device. Several threads may share one.
+    """
+
+    def __init__(self, folder: Path, *, files: Files) -> None:
+        self._folder = folder
+        self._files = files
+        self._lock = threading.Lock()
+        self._unseen = _LOOK
+
+    def require(self, size: int) -> None:
+        """Count ``size`` bytes that are about to be written. Raises StorageError ``insufficient_disk_space``."""
+        with self._lock:
+            self._unseen += size
+            if self._unseen < _LOOK:
+                return
+            self._unseen = size
+        require_room(size, self._folder, files=self._files)
 
 
 def require_room(size: int, folder: Path, *, files: Files) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from capgo_client.fetch.partial import storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from capgo_client.fetch.partial import Note, Partial
@@ -33,7 +33,7 @@ class Spool:
         self._memory = memory
         self._held = bytearray()
         self._fd: int | None = None
-        self._note: Note | None = None
+        self._note: Callable[[], Note] | None = None
 
     @property
     def in_memory(self) -> bytes | None:
@@ -57,11 +57,11 @@ class Spool:
             with contextlib.suppress(OSError):
                 self._files.close(fd)
 
-    def note(self, note: Note) -> None:
-        """Keep ``note`` beside the bytes, as soon as there is a file of them."""
+    def note(self, note: Callable[[], Note]) -> None:
+        """Keep what ``note`` gives beside the bytes, as soon as there is a file of them."""
         self._note = note
         if self._fd is not None:
-            self._partial.write_note(note)
+            self._partial.write_note(note())
 
     def write(self, data: bytes) -> None:
         """Add ``data`` at the end."""
@@ -77,7 +77,7 @@ class Spool:
         self.open()
         self.cut(0)
         if self._note is not None:
-            self._partial.write_note(self._note)
+            self._partial.write_note(self._note())
         self._write(held)
 
     def _write(self, data: bytes) -> None:
@@ -90,7 +90,9 @@ class Spool:
         del self._held[size:]
         if self._fd is not None:
             with storage():
-                self._files.truncate(self._fd, size)
+                # Not for nothing: ext4 brings a file that was cut to nothing to the platter when it is closed.
+                if self._files.fstat(self._fd).st_size != size:
+                    self._files.truncate(self._fd, size)
                 self._files.seek(self._fd, size)
 
     def size(self) -> int:

@@ -15,7 +15,7 @@ from capgo_client.errors import (
     ServiceError,
     SignatureError,
 )
-from capgo_client.fetch.partial import Note, require_room
+from capgo_client.fetch.partial import Note
 from capgo_client.fetch.ranges import Step, judge
 from capgo_client.fetch.refusals import refusal
 from capgo_client.fetch.sink import Sink
@@ -23,10 +23,9 @@ from capgo_client.fetch.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from capgo_client.fetch.pace import Pace
-    from capgo_client.fetch.partial import Partial, PartialKey
+    from capgo_client.fetch.partial import Partial, PartialKey, Room
     from capgo_client.fetch.ranges import Verdict
     from capgo_client.fetch.source import Client, Stoppable, Streamed
     from capgo_client.seams import Clock, Files
@@ -47,7 +46,7 @@ class Means:
     scope: Stoppable
     files: Files
     clock: Clock
-    folder: Path
+    room: Room
     pace: Pace
 
 
@@ -105,7 +104,8 @@ class Transfer:
         self._means = means
         self._patience = patience
         self._partial = partial
-        self._note = Note.of(wanted.url, wanted.key)
+        self._total: int | None = None
+        self._etag = ""
         self._spool = Spool(partial, files=means.files, memory=patience.memory)
         self._shown = 0
         self._received = 0
@@ -146,10 +146,10 @@ class Transfer:
     def _reload(self, sink: Sink) -> bool:
         """Use what an earlier call has left; True when that is everything."""
         found = self._partial.read_note()
-        if found is None or not found.continues(self._note):
+        if found is None or not found.continues(self._note()):
             sink.restart()
             return False
-        self._note = found
+        self._total, self._etag = found.total, found.etag
         if sink.reload(self._wanted.digest, scope=self._means.scope):
             self._wanted.accept(self._wanted.digest, self._spool)
             return True
@@ -196,7 +196,7 @@ class Transfer:
         start = sink.wire
         headers = {"Range": f"bytes={start}-"} if start else None
         with self._means.client.stream(self._wanted.url, scope=self._means.scope, headers=headers) as reply:
-            verdict = judge(reply.status, reply.headers, start=start, total=self._note.total, etag=self._note.etag)
+            verdict = judge(reply.status, reply.headers, start=start, total=self._total, etag=self._etag)
             if verdict.step is Step.FAILED:
                 raise refusal(reply.status, reply.headers, now=self._means.clock.wall())
             if verdict.step in {Step.WHOLE, Step.REST}:
@@ -213,14 +213,18 @@ class Transfer:
             return
         if verdict.total > self._wanted.max_bytes:
             raise self._too_large()
-        require_room(verdict.total - start, self._means.folder, files=self._means.files)
+        self._means.room.require(verdict.total - start)
 
     def _remember(self, verdict: Verdict, reply: Streamed) -> None:
         etag = reply.headers.get("etag", "")[:256]
         if verdict.step is Step.REST:
-            etag = etag or self._note.etag
-        self._note = replace(self._note, total=verdict.total, etag=etag)
+            etag = etag or self._etag
+        self._total, self._etag = verdict.total, etag
         self._spool.note(self._note)
+
+    def _note(self) -> Note:
+        """What is known of the file. Made when it is asked for: small files never come to be written down."""
+        return replace(Note.of(self._wanted.url, self._wanted.key), total=self._total, etag=self._etag)
 
     def _read(self, reply: Streamed, verdict: Verdict, sink: Sink) -> None:
         for chunk in reply.chunks():

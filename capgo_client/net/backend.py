@@ -17,11 +17,11 @@ import httpcore
 
 from capgo_client.errors import CapgoError, NetworkError
 from capgo_client.net.connect import connect
-from capgo_client.net.deadline import current_scope
+from capgo_client.net.deadline import current_scope, now
 from capgo_client.net.pins import check_pin
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from capgo_client.net.deadline import Scope
     from capgo_client.net.resolver import Resolver
@@ -31,8 +31,13 @@ if TYPE_CHECKING:
 
 __all__ = ["DeadlineBackend", "StaleConnection"]
 
-#: Bytes to ask of a plain socket at once; httpcore's 64 KiB cost four times the calls.
+#: Bytes of a body to ask of a plain socket at once; httpcore's 64 KiB cost four times the calls.
 _RECEIVE = 256 * 1024
+#: Bytes of a request that are held back until it is complete: head and body go out together, in one call.
+_TOGETHER = 64 * 1024
+#: So long after its last byte (seconds) an idle connection is taken to stand still. A pool asks that of every idle one,
+#: twice for each request; where the answer was wrong the request is sent anew, as ``StaleConnection`` tells.
+_FRESH = 0.1
 
 _TLS_HINT = (
     "check the device's clock first: a wrong date makes every certificate look expired or not yet valid; "
@@ -86,14 +91,19 @@ class _Stream(httpcore.NetworkStream):
         self._is_tls = isinstance(sock, ssl.SSLSocket)
         self._has_served = False
         self._is_kept = False  # from a request before, and nothing has come since
+        self._unsent = bytearray()
+        self._timeout: float | None = 0.0
+        self._last_heard = 0.0
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
         scope = current_scope()
+        if self._unsent:
+            with contextlib.suppress(httpcore.WriteError):  # see above: what the server says to it counts
+                self._flush(scope)
         stage = "body" if scope.stage == "body" else "headers"
-        size = max_bytes if self._is_tls else max(max_bytes, _RECEIVE)
+        size = _RECEIVE if stage == "body" and not self._is_tls else max_bytes
         try:
-            with _operation(scope, self._sock, stage):
-                data = self._sock.recv(size)
+            data: bytes = self._run(scope, stage, self._sock.recv, size)
         except CapgoError:
             raise
         except OSError as exc:
@@ -104,21 +114,49 @@ class _Stream(httpcore.NetworkStream):
             if self._is_kept:
                 raise StaleConnection("The server closed the connection that was kept")
         self._has_served, self._is_kept = True, False
+        self._last_heard = now()
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
-        scope = current_scope()
         self._is_kept, self._has_served = self._is_kept or self._has_served, False
-        view = memoryview(buffer)
+        if len(self._unsent) + len(buffer) <= _TOGETHER:
+            self._unsent += buffer  # whoever writes a request reads its reply
+            return
+        scope = current_scope()
+        self._flush(scope)
+        self._send(scope, buffer)
+
+    def _flush(self, scope: Scope) -> None:
+        unsent, self._unsent = self._unsent, bytearray()
+        self._send(scope, unsent)
+
+    def _send(self, scope: Scope, data: bytes | bytearray) -> None:
+        view = memoryview(data)
         while view:
             try:
-                with _operation(scope, self._sock, "send"):
-                    sent = self._sock.send(view)
+                sent: int = self._run(scope, "send", self._sock.send, view)
             except CapgoError:
                 raise
             except OSError as exc:
                 raise httpcore.WriteError(_reason(exc)) from exc
             view = view[sent:]
+
+    def _run(self, scope: Scope, stage: str, call: Callable[..., Any], *given: Any) -> Any:
+        """Run one call on the socket with what is left of ``scope``; say that the scope ended where that is why."""
+        with scope.operation(self._sock, stage) as seconds:
+            if seconds != self._timeout:  # each setting is a system call
+                self._sock.settimeout(seconds)
+                self._timeout = seconds
+            try:
+                with scope.waiting():
+                    return call(*given)
+            except CapgoError:
+                raise
+            except TimeoutError as exc:
+                raise scope.expired() from exc
+            except OSError:
+                scope.check()  # our own shutdown breaks the call in various ways
+                raise
 
     def start_tls(
         self,
@@ -148,8 +186,7 @@ class _Stream(httpcore.NetworkStream):
         assert isinstance(self._sock, ssl.SSLSocket)  # noqa: S101 - for the type checker
         try:
             # One time-out covers the whole handshake: the interpreter subtracts what each of its reads took.
-            with _operation(current_scope(), self._sock, "tls"):
-                self._sock.do_handshake()
+            self._run(current_scope(), "tls", self._sock.do_handshake)
         except CapgoError:
             raise
         except ssl.SSLCertVerificationError as exc:
@@ -167,27 +204,11 @@ class _Stream(httpcore.NetworkStream):
         if info == "ssl_object":
             return self._sock if self._is_tls else None
         if info == "is_readable":
-            return _is_readable(self._sock)
+            return now() >= self._last_heard + _FRESH and _is_readable(self._sock)
         return self._sock if info == "socket" else None
 
 
 _PLACE = {"headers": "before the reply came", "body": "in the middle of the reply"}
-
-
-@contextlib.contextmanager
-def _operation(scope: Scope, sock: socket.socket, stage: str) -> Iterator[None]:
-    """Run one call on ``sock`` with what is left of ``scope``; say that the scope ended where that is the reason."""
-    with scope.operation(sock, stage) as seconds:
-        sock.settimeout(seconds)
-        try:
-            yield
-        except CapgoError:
-            raise
-        except TimeoutError as exc:
-            raise scope.expired() from exc
-        except OSError:
-            scope.check()  # our own shutdown breaks the call in various ways
-            raise
 
 
 def _reason(exc: BaseException) -> str:

@@ -1,8 +1,7 @@
 """The HTTP client: one exchange or one download at a time, inside one deadline, with nothing decoded.
 
 httpx's ``Client`` is left out on purpose: it logs every URL with its query at INFO, follows redirects that we refuse,
-keeps cookies and undoes ``Content-Encoding``. httpx's requests, replies and transports are used, so any transport
-written for it fits.
+keeps cookies and undoes ``Content-Encoding``. Any transport written for httpx fits (``foreign``).
 """
 
 from __future__ import annotations
@@ -10,11 +9,9 @@ from __future__ import annotations
 import contextlib
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-import httpx
-
-from capgo_client.errors import CapgoError, ClosedError, DeadlineExceeded, NetworkError, ReplyError
+from capgo_client.errors import CapgoError, ClosedError, NetworkError, ReplyError
 from capgo_client.net.redirects import next_hop
 from capgo_client.net.transport import DeadlineTransport
 from capgo_client.net.urls import parse, redact, require_allowed
@@ -23,10 +20,13 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator, Mapping
 
+    import httpx
     from typing_extensions import Self
 
     from capgo_client.net.backend import Pins
     from capgo_client.net.deadline import Scope
+    from capgo_client.net.transport import Answer
+    from capgo_client.net.urls import Url
 
 __all__ = ["HttpClient", "Reply", "StreamReply", "redact"]
 
@@ -46,10 +46,10 @@ class Reply:
 class StreamReply:
     """A reply whose body is still to be read; header names are in lower case."""
 
-    def __init__(self, response: httpx.Response, scope: Scope) -> None:
-        self.status = response.status_code
-        self.headers: Mapping[str, str] = dict(response.headers.items())
-        self._response = response
+    def __init__(self, answer: Answer, scope: Scope) -> None:
+        self.status = answer.status
+        self.headers = answer.headers
+        self._body = answer.body
         self._scope = scope
 
     def chunks(self) -> Iterator[bytes]:
@@ -59,23 +59,30 @@ class StreamReply:
             NetworkError: it broke off.
             DeadlineExceeded, Cancelled: the scope ended first.
         """
-        with _translated():
-            parts = iter(self._sync_stream())
+        parts: Iterator[bytes] | None = None
         while True:
-            # Entered for each part: the code that takes the parts has scopes of its own.
-            with self._scope, _translated():
-                part = next(parts, None)
+            try:
+                # Entered for each part: the code that takes the parts has scopes of its own.
+                with self._scope:
+                    parts = iter(self._body) if parts is None else parts
+                    part = next(parts, None)
+            except CapgoError:
+                raise
+            except Exception as exc:
+                raise _failed(exc) from exc
             self._scope.check()
             if part is None:
                 return
             if part:
                 yield part
 
-    def _sync_stream(self) -> httpx.SyncByteStream:
-        # Not iter_raw(): it refuses replies that a test's transport built from bytes.
-        if not isinstance(self._response.stream, httpx.SyncByteStream):
-            raise NetworkError("The transport that was given is not a synchronous one", retryable=False)
-        return self._response.stream
+
+class _Sender(Protocol):
+    def send(
+        self, method: str, url: Url, *, headers: Mapping[str, str], body: bytes | None, scope: Scope
+    ) -> Answer: ...
+
+    def close(self) -> None: ...
 
 
 class HttpClient:
@@ -99,7 +106,7 @@ class HttpClient:
         self,
         *,
         user_agent: str,
-        transport: httpx.BaseTransport | None = None,
+        transport: httpx.BaseTransport | DeadlineTransport | None = None,
         proxy: str | None = None,
         trust_env: bool = True,
         ssl_context: ssl.SSLContext | None = None,
@@ -108,11 +115,15 @@ class HttpClient:
     ) -> None:
         self._user_agent = user_agent
         self._allow_http = allow_http
-        self._transport = (
-            DeadlineTransport(proxy=proxy, trust_env=trust_env, ssl_context=ssl_context, pins=pins)
-            if transport is None
-            else transport
-        )
+        self._transport: _Sender
+        if transport is None:
+            self._transport = DeadlineTransport(proxy=proxy, trust_env=trust_env, ssl_context=ssl_context, pins=pins)
+        elif isinstance(transport, DeadlineTransport):
+            self._transport = transport
+        else:
+            from capgo_client.net.foreign import ForeignTransport
+
+            self._transport = ForeignTransport(transport)
         self._lock = threading.Lock()
         self._running: list[Scope] = []
         self._closed = False
@@ -173,51 +184,46 @@ class HttpClient:
         self, method: str, url: str, *, body: bytes | None, headers: Mapping[str, str], scope: Scope
     ) -> Iterator[StreamReply]:
         with self._registered(scope):
-            response = self._follow(method, parse(url), body=body, headers=headers, scope=scope)
+            answer = self._follow(method, parse(url), body=body, headers=headers, scope=scope)
             try:
-                reply = StreamReply(response, scope)
-                _require_identity(reply)
-                yield reply
+                _require_identity(answer)
+                yield StreamReply(answer, scope)
             finally:
-                _discard(response)
+                _discard(answer)
 
-    def _follow(
-        self, method: str, url: httpx.URL, *, body: bytes | None, headers: Mapping[str, str], scope: Scope
-    ) -> httpx.Response:
+    def _follow(self, method: str, url: Url, *, body: bytes | None, headers: Mapping[str, str], scope: Scope) -> Answer:
         require_allowed(url, allow_http=self._allow_http)
         hops = 0
         while True:
-            response = self._send(method, url, body=body, headers=headers, scope=scope)
+            answer = self._send(method, url, body=body, headers=headers, scope=scope)
             try:
                 target = next_hop(
                     method=method,
                     url=url,
-                    status=response.status_code,
-                    location=response.headers.get("location"),
+                    status=answer.status,
+                    location=answer.headers.get("location"),
                     hops=hops,
                     allow_http=self._allow_http,
                 )
             except BaseException:
-                _discard(response)
+                _discard(answer)
                 raise
             if target is None:
-                return response
-            _discard(response)
+                return answer
+            _discard(answer)
             if not _same_origin(url, target):
                 headers = {name: value for name, value in headers.items() if name.lower() not in _PRIVATE_HEADERS}
             url, hops = target, hops + 1
 
-    def _send(
-        self, method: str, url: httpx.URL, *, body: bytes | None, headers: Mapping[str, str], scope: Scope
-    ) -> httpx.Response:
+    def _send(self, method: str, url: Url, *, body: bytes | None, headers: Mapping[str, str], scope: Scope) -> Answer:
         own = {"User-Agent": self._user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
-        timeout = httpx.Timeout(scope.remaining()).as_dict()  # ours ignores it, a foreign transport may heed it
-        with _translated():
-            request = httpx.Request(
-                method, url, headers=own | dict(headers), content=body, extensions={"timeout": timeout}
-            )
-        with scope, _translated():
-            return self._transport.handle_request(request)
+        scope.check()
+        try:
+            return self._transport.send(method, url, headers=own | dict(headers), body=body, scope=scope)
+        except CapgoError:
+            raise
+        except Exception as exc:
+            raise _failed(exc) from exc
 
     @contextlib.contextmanager
     def _registered(self, scope: Scope) -> Iterator[None]:
@@ -260,30 +266,22 @@ def _too_large(max_bytes: int) -> ReplyError:
     return ReplyError(f"The reply is longer than the {max_bytes} bytes allowed", code="reply_too_large")
 
 
-def _require_identity(reply: StreamReply) -> None:
+def _require_identity(reply: Answer) -> None:
     encoding = reply.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:
         message = f"The reply is encoded as {encoding[:40]!r} although only plain bytes were asked for"
         raise ReplyError(message, code="unsupported_encoding", hint="a proxy may be changing the replies")
 
 
-def _same_origin(one: httpx.URL, other: httpx.URL) -> bool:
+def _same_origin(one: Url, other: Url) -> bool:
     return (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
 
 
-def _discard(response: httpx.Response) -> None:
+def _discard(answer: Answer) -> None:
     with contextlib.suppress(Exception):  # a foreign transport may raise anything
-        response.close()
+        answer.close()
 
 
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """Turn what a foreign transport raises into our errors; ours raises them by itself."""
-    try:
-        yield
-    except CapgoError:
-        raise
-    except (httpx.TimeoutException, TimeoutError) as exc:
-        raise DeadlineExceeded("The transport that was given timed out") from exc
-    except Exception as exc:
-        raise NetworkError(f"The exchange failed: {type(exc).__name__}") from exc
+def _failed(exc: Exception) -> NetworkError:
+    # A header that is not ASCII, or something of a foreign transport's own.
+    return NetworkError(f"The exchange failed: {type(exc).__name__}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["Scope", "current_scope", "in_scope", "now"]
+__all__ = ["Operation", "Scope", "Waiting", "current_scope", "in_scope", "now"]
 
 #: What was going on when the time ran out, and where the developer should look.
 _STAGES = {
@@ -59,6 +59,7 @@ class Scope:
         self._cancelled = False
         self._overdue = False
         self._wakers: dict[int, Callable[[], None]] = {}
+        self._turn = _Turn()
         self.stage = "start"
 
     def remaining(self) -> float | None:
@@ -108,23 +109,29 @@ class Scope:
     def interruptible(self, wake: Callable[[], None]) -> Iterator[None]:
         """Have ``wake`` called on ``cancel()`` while the block runs; at once when that has happened already."""
         key = id(wake)
+        self.watch(key, wake)
+        try:
+            yield
+        finally:
+            self.unwatch(key)
+
+    def operation(self, sock: socket.socket, stage: str | None = None) -> Operation:
+        """Run one operation on ``sock``; gives the seconds it may take and shuts the socket down on ``cancel()``."""
+        if stage is not None:
+            self.stage = stage
+        return Operation(self, sock)
+
+    def watch(self, key: int, wake: Callable[[], None]) -> None:
+        """Have ``wake`` called on ``cancel()`` until ``unwatch(key)``; at once when that has happened already."""
         with self._lock:
             self._wakers[key] = wake
             if self._cancelled:
                 wake()
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._wakers[key]
 
-    @contextlib.contextmanager
-    def operation(self, sock: socket.socket, stage: str | None = None) -> Iterator[float | None]:
-        """Run one operation on ``sock``; gives the seconds it may take and shuts the socket down on ``cancel()``."""
-        if stage is not None:
-            self.stage = stage
-        with self.interruptible(lambda: _shut_down(sock)):
-            yield self.remaining()
+    def unwatch(self, key: int) -> None:
+        """The end of what ``watch`` began: on return nobody calls it any more."""
+        with self._lock:
+            del self._wakers[key]
 
     @contextlib.contextmanager
     def branch(self) -> Iterator[Scope]:
@@ -136,12 +143,94 @@ class Scope:
         with self.interruptible(scope.cancel):
             yield scope
 
+    @contextlib.contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """Run the block while no other thread runs one of this scope, except while it waits for the network.
+
+        Where several threads work for one scope: the app's own thread then competes with one of them for the
+        interpreter and not with all, and draws its next frame in time.
+        """
+        self._turn.take()
+        try:
+            yield
+        finally:
+            self._turn.give()
+
+    def waiting(self) -> Waiting:
+        """Give the turn away while the block waits; for a thread that has none it does nothing."""
+        return Waiting(self._turn)
+
     def __enter__(self) -> Self:
         _stack().append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
         _stack().pop()
+
+
+class _Turn:
+    """Of several threads one at a time has it."""
+
+    __slots__ = ("_holder", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holder = 0
+
+    def take(self) -> None:
+        self._lock.acquire()
+        self._holder = threading.get_ident()
+
+    def give(self) -> bool:
+        """Let the next have it; False when the calling thread does not have it."""
+        if self._holder != threading.get_ident():
+            return False
+        self._holder = 0
+        self._lock.release()
+        return True
+
+
+class Waiting:
+    """A block in which the turn is given away. A class of its own for the reason that ``Operation`` is one."""
+
+    __slots__ = ("_given", "_turn")
+
+    def __init__(self, turn: _Turn) -> None:
+        self._turn = turn
+        self._given = False
+
+    def __enter__(self) -> None:
+        self._given = self._turn.give()
+
+    def __exit__(self, *_: object) -> None:
+        if self._given:
+            self._turn.take()
+
+
+class Operation:
+    """A block that runs one operation on a socket. A class of its own, for there is one for each read and write."""
+
+    __slots__ = ("_scope", "_sock")
+
+    def __init__(self, scope: Scope, sock: socket.socket) -> None:
+        self._scope = scope
+        self._sock = sock
+
+    def __enter__(self) -> float | None:
+        self._scope.watch(id(self), self._shut_down)
+        try:
+            return self._scope.remaining()
+        except BaseException:
+            self._scope.unwatch(id(self))
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._scope.unwatch(id(self))
+
+    def _shut_down(self) -> None:
+        # SSLSocket.shutdown() would take the TLS object away under the thread that reads: name the plain one.
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
 
 def current_scope() -> Scope:
@@ -163,9 +252,3 @@ def _stack() -> list[Scope]:
     except AttributeError:
         stack = _active.stack = []
     return stack
-
-
-def _shut_down(sock: socket.socket) -> None:
-    # SSLSocket.shutdown() would take the TLS object away under the thread that reads: name the plain one.
-    with contextlib.suppress(OSError):
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)

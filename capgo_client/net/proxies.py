@@ -7,7 +7,8 @@ loopback.
 
 from __future__ import annotations
 
-import urllib.request
+import os
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -76,6 +77,10 @@ class ProxyRules:
             return self._explicit
         if not self._trust_env or is_loopback(host):
             return None
+        if not _may_have_proxies():
+            return None
+        import urllib.request
+
         configured = urllib.request.getproxies()
         url = configured.get(scheme) or configured.get("all")
         if not url or self._is_exempt(host, port, scope):
@@ -87,7 +92,18 @@ class ProxyRules:
             raise NetworkError(message, code="proxy_error", hint=f"see {scheme.upper()}_PROXY and ALL_PROXY") from exc
 
     def _is_exempt(self, host: str, port: int, scope: Scope) -> bool:
+        import urllib.request
+
         name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         scope.stage = "lookup"
         # macOS and Windows look the name up to compare it with the exceptions, and that may hang.
         return bool(self._lookups.ask(("bypass", name), lambda: urllib.request.proxy_bypass(name), scope=scope))
+
+
+def _may_have_proxies() -> bool:
+    """Whether it is worth asking: elsewhere than on macOS and Windows only the environment names proxies.
+
+    What would be asked brings half of the standard library's HTTP along, and goes through the environment twice for
+    each request.
+    """
+    return sys.platform in ("darwin", "win32") or any(name.lower().endswith("_proxy") for name in os.environ)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import httpx
+from typing import TYPE_CHECKING
 
 from capgo_client.errors import NetworkError, ReplyError
-from capgo_client.net.urls import parse, redact, require_allowed
+from capgo_client.net.urls import join, redact, require_allowed
+
+if TYPE_CHECKING:
+    from capgo_client.net.urls import Url
 
 __all__ = ["MAX_REDIRECTS", "next_hop"]
 
@@ -17,9 +20,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SAME_METHOD = frozenset({307, 308})
 
 
-def next_hop(
-    *, method: str, url: httpx.URL, status: int, location: str | None, hops: int, allow_http: bool
-) -> httpx.URL | None:
+def next_hop(*, method: str, url: Url, status: int, location: str | None, hops: int, allow_http: bool) -> Url | None:
     """Return the URL to ask next with the same method and body, None when the reply is no redirect.
 
     Args:
@@ -49,13 +50,13 @@ def next_hop(
     return target
 
 
-def _join(url: httpx.URL, location: str) -> httpx.URL:
+def _join(url: Url, location: str) -> Url:
     try:
-        return parse(url.join(location))
-    except (httpx.InvalidURL, ValueError, NetworkError) as exc:
+        return join(url, location)
+    except NetworkError as exc:
         raise _refused(url, "to something that cannot be used as a URL") from exc
 
 
-def _refused(url: httpx.URL, how: str) -> ReplyError:
+def _refused(url: Url, how: str) -> ReplyError:
     hint = "a captive portal or a proxy may be answering in the server's place"
-    return ReplyError(f"{redact(url)} redirects {how}", code="redirect_refused", hint=hint)
+    return ReplyError(f"{redact(url.text)} redirects {how}", code="redirect_refused", hint=hint)

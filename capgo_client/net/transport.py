@@ -1,18 +1,21 @@
-"""httpx's transport over httpcore's pools, with our network backend below and our errors above."""
+"""Our own transport: httpcore's pools, with our network backend below and our errors above.
+
+It speaks httpcore's requests and replies, not httpx's: those cost more than half as much again, for each of the files
+of a delta, and nothing of what they do is wanted here.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import threading
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import httpcore
-import httpx
 
 from capgo_client.errors import NetworkError
 from capgo_client.net.backend import DeadlineBackend, StaleConnection
-from capgo_client.net.deadline import current_scope, in_scope
+from capgo_client.net.deadline import in_scope
 from capgo_client.net.pins import require_tls
 from capgo_client.net.proxies import ProxyRules
 from capgo_client.net.resolver import SHARED_LOOKUPS, Lookups, Resolver
@@ -20,17 +23,21 @@ from capgo_client.net.tls import default_context
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from capgo_client.net.backend import Pins
+    from capgo_client.net.deadline import Scope
     from capgo_client.net.proxies import Proxy
     from capgo_client.net.resolver import GetAddrInfo
+    from capgo_client.net.urls import Url
 
-__all__ = ["DeadlineTransport"]
+__all__ = ["Answer", "DeadlineTransport"]
 
 #: Idle connections are kept for the next request of the same cycle, not for the next cycle.
 _KEEPALIVE_SECONDS = 5.0
 _MAX_IDLE = 8
+#: Methods whose request tells the length of its body even where there is none (RFC 9110 section 8.6).
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
 def _is_not_ours(record: logging.LogRecord) -> bool:
@@ -43,7 +50,31 @@ logging.getLogger("httpcore.http11").addFilter(_is_not_ours)
 logging.getLogger("httpcore.proxy").addFilter(_is_not_ours)
 
 
-class DeadlineTransport(httpx.BaseTransport):
+class _Closable(Protocol):
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def close(self) -> None: ...
+
+
+class Answer:
+    """A reply whose body is still to be read; header names are in lower case."""
+
+    __slots__ = ("_close", "body", "headers", "status")
+
+    def __init__(
+        self, status: int, headers: Mapping[str, str], body: Iterable[bytes], close: Callable[[], object]
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self._close = close
+
+    def close(self) -> None:
+        """Give the connection back; closed if the body was not read to its end. May raise anything."""
+        self._close()
+
+
+class DeadlineTransport:
     """Sends requests within the current scope of the calling thread. HTTP/1.1 only.
 
     Args:
@@ -72,25 +103,28 @@ class DeadlineTransport(httpx.BaseTransport):
         self._lock = threading.Lock()
         self._pools: dict[tuple[str, Proxy | None], httpcore.ConnectionPool] = {}
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send ``request`` and return when the reply's headers are here.
+    def send(self, method: str, url: Url, *, headers: Mapping[str, str], body: bytes | None, scope: Scope) -> Answer:
+        """Send a request within ``scope`` and return when the reply's headers are here.
 
         Raises:
             NetworkError: no connection, it broke, what came is not HTTP, or a pinned host is asked without TLS.
             DeadlineExceeded, Cancelled: the scope ended first.
         """
-        scope = current_scope()
         scope.stage = "start"
-        url = request.url
         require_tls(url.scheme, url.host, self._pins)
         port = url.port or (443 if url.scheme == "https" else 80)
         proxy = self._rules.choose(scheme=url.scheme, host=url.host, port=port, scope=scope)
-        pool = self._pool(url.scheme, proxy)
-        with _translated():
-            response = _send(pool, request)
+        request = httpcore.Request(
+            method,
+            httpcore.URL(scheme=url.scheme, host=url.raw_host, port=url.port, target=url.target),
+            headers=_request_headers(method, url, headers, body),
+            content=body,
+        )
+        with scope, _translated():
+            response = _send(self._pool(url.scheme, proxy), request)
         scope.stage = "body"
-        body = cast("Iterable[bytes]", response.stream)  # a synchronous pool gives nothing else
-        return httpx.Response(response.status, headers=response.headers, stream=_Body(body))
+        stream = cast("_Closable", response.stream)  # a synchronous pool gives nothing else
+        return Answer(response.status, _reply_headers(response.headers), _body(stream), stream.close)
 
     def close(self) -> None:
         """Close every connection, idle or not. The transport may be used again."""
@@ -176,35 +210,45 @@ class _ClosedOnError(httpcore.ConnectionInterface):
         return self._inner.is_closed()
 
 
-class _Body(httpx.SyncByteStream):
-    def __init__(self, stream: Iterable[bytes]) -> None:
-        self._stream = stream
-
-    def __iter__(self) -> Iterator[bytes]:
-        with _translated():
-            yield from self._stream
-
-    def close(self) -> None:
-        close = getattr(self._stream, "close", None)
-        if close is not None:
-            close()
+def _body(stream: Iterable[bytes]) -> Iterator[bytes]:
+    with _translated():
+        yield from stream
 
 
-def _send(pool: httpcore.ConnectionPool, request: httpx.Request) -> httpcore.Response:
+def _send(pool: httpcore.ConnectionPool, request: httpcore.Request) -> httpcore.Response:
     # The server may close a kept connection at the very moment we use it. Ends, because a new one is never stale.
     while True:
         try:
-            return pool.handle_request(_for_httpcore(request))
+            return pool.handle_request(request)
         except StaleConnection:
             continue
 
 
-def _for_httpcore(request: httpx.Request) -> httpcore.Request:
-    assert isinstance(request.stream, httpx.SyncByteStream)  # noqa: S101
-    url = httpcore.URL(
-        scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port, target=request.url.raw_path
-    )
-    return httpcore.Request(request.method, url, headers=request.headers.raw, content=request.stream)
+def _request_headers(
+    method: str, url: Url, headers: Mapping[str, str], body: bytes | None
+) -> list[tuple[bytes, bytes]]:
+    """Those given, after the two that HTTP itself demands (RFC 9112 sections 3.2 and 6.2)."""
+    raw = [(b"Host", url.netloc)]
+    if body is not None or method in _WITH_BODY:
+        raw.append((b"Content-Length", b"%d" % len(body or b"")))
+    raw += [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+    return raw
+
+
+def _reply_headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """By their names in lower case; what comes several times is one list (RFC 9110 section 5.3)."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in raw:
+        name, value = raw_name.decode("latin-1").lower(), _text(raw_value)
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 @contextlib.contextmanager

@@ -524,6 +524,44 @@ class TestLimits:
         assert device.refused(StorageError).code == "insufficient_disk_space"
         assert device.left == []
 
+    def test_many_small_files_need_few_looks_at_the_room(self, device):
+        class Counting(Files):
+            looks = 0
+
+            def free_bytes(self, path):
+                self.looks += 1
+                return super().free_bytes(path)
+
+        files = device.files = Counting()
+        for n in range(100):
+            device.order(f"f{n}", b"%d" % n)
+        device.fetch()
+        assert files.looks == 1
+
+    @pytest.mark.parametrize("kind", ["as they are", "compressed"])
+    def test_many_small_files_that_fill_the_device_are_noticed(self, device, kind):
+        class Filling(Files):
+            looks = 0
+
+            def free_bytes(self, path):
+                self.looks += 1
+                return 100 * MIB if self.looks == 1 else 1 * MIB
+
+        device.files = Filling()
+        for n in range(60):
+            content = bytes([n]) * 100_000 if kind == "compressed" else random.Random(n).randbytes(100_000)
+            served = brotli.compress(content) if kind == "compressed" else None
+            device.order(f"f{n}.br" if kind == "compressed" else f"f{n}", content, served=served)
+        assert device.refused(StorageError).code == "insufficient_disk_space"
+        assert device.files.looks == 2
+
+    def test_a_fresh_file_is_not_cut_to_nothing(self, device):
+        files = device.files = FaultyFiles()
+        device.order("a.py.br", TEXT, served=brotli.compress(TEXT))
+        device.order("b.py", TEXT)
+        device.fetch()
+        assert files.count("truncate") == 0
+
     def test_what_drips_for_a_minute_ends_and_stays(self, device):
         def drip(handler, data):
             handler.send_response(200)
