@@ -83,7 +83,7 @@ def _measure(bench: Bench, cases: list[Case]) -> tuple[dict[str, Frames], dict[s
     still = {case.key: Frames() for case in cases}
     moving = {case.key: Frames() for case in cases}
     by_key = {case.key: case for case in cases}
-    for turn, key in rotated(list(by_key), 2 if bench.quick else 7):
+    for turn, key in rotated(list(by_key), bench.rounds or (2 if bench.quick else 7)):
         sample = bench.measure_once(by_key[key], turn)
         still[key].add(sample["still"])
         moving[key].add(sample["moving"])
