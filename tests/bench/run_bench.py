@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from bench_compare import strangers, worse
 from bench_figures import Findings
 from bench_harness import HERE, ROOT, Bench, BenchError, say
-from bench_table import markdown, rewritten, text
+from bench_table import markdown, rewritten, size, text
 
 GROUPS = ("launch", "update", "delta", "blocking", "check", "memory", "stutter")
 BASELINE = HERE / "baseline.json"
@@ -35,12 +35,17 @@ def machine() -> dict[str, str]:
     return {
         "processor": _first("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
         "processors": str(os.cpu_count()),
-        "memory": _first("/proc/meminfo", "MemTotal"),
+        "memory": _memory(),
         "system": f"{platform.system()} {platform.release()}",
         "file system": _file_system(),
         "load before": _load(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
     }
+
+
+def _memory() -> str:
+    kibibytes = _first("/proc/meminfo", "MemTotal").removesuffix(" kB")
+    return size(int(kibibytes) * 1024) if kibibytes.isdigit() else "unknown"
 
 
 def _load() -> str:
@@ -62,12 +67,11 @@ def _first(path: str, name: str) -> str:
 def _file_system() -> str:
     """Of the folder that everything is done in: the longest mount point above it."""
     try:
-        mounts = [line.split()[1:4] for line in Path("/proc/mounts").read_text("utf-8").splitlines()]
+        mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text("utf-8").splitlines()]
     except OSError:
         return "unknown"
     above = [mount for mount in mounts if str(ROOT).startswith(mount[0])]
-    place, kind, options = max(above, key=lambda mount: len(mount[0]), default=["", "unknown", ""])
-    return f"{kind} ({options})" if place else kind
+    return max(above, key=lambda mount: len(mount[0]), default=["", "unknown"])[1]
 
 
 def measured(
@@ -173,11 +177,11 @@ def main() -> int:
     bench = Bench(options.venvs.absolute(), options.work.absolute() / "payloads", work.absolute() / str(os.getpid()))
     bench.quick, bench.rounds = options.mode == "quick", options.rounds
     began = time.monotonic()
-    say(f"the load of this machine was {_load()} before; above 0.5 the ratios are worth little")
+    if options.only:
+        say(f"the load of this machine was {_load()} before; above 0.5 the ratios are worth little")
     try:
         groups, failed = measured(options, bench, document)
     finally:
-        say("clearing away what was installed")
         # Only now: on some file systems, creating is slow after removing as much.
         shutil.rmtree(work, ignore_errors=True)
     print(text({name: groups[name] for name in options.only or groups if name in groups}), end="")
