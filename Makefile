@@ -68,6 +68,7 @@ timing: $(VENV)/.dev
 BENCH ?= full
 BENCH_ONLY ?=
 BENCH_FLAGS ?=
+BENCH_CHECK :=
 $(BENCHED)/ours/.done: pyproject.toml $(shell find capgo_client -name '*.py')
 	$(PYTHON) -m venv --clear $(BENCHED)/ours
 	$(BENCHED)/ours/bin/python -m pip install --quiet --compile '.[delta]'
@@ -86,9 +87,9 @@ $(BENCHED)/tufup/.done: tests/bench/requirements-tufup.txt
 # Twenty minutes on a machine that does nothing else; three with BENCH=quick. BENCH_FLAGS=--docs rewrites the table in
 # docs/benchmarks.md, BENCH_FLAGS=--keep-baseline what bench-check compares with.
 bench: $(BENCHED)/ours/.done $(BENCHED)/peers/.done $(BENCHED)/tufup/.done
-	$(BENCHED)/ours/bin/python tests/bench/run_bench.py --mode $(BENCH) --only '$(BENCH_ONLY)' $(BENCH_FLAGS)
+	$(BENCHED)/ours/bin/python tests/bench/run_bench.py --mode $(BENCH) --only '$(BENCH_ONLY)' $(BENCH_CHECK) $(BENCH_FLAGS)
 
-bench-check: BENCH_FLAGS += --check
+bench-check: BENCH_CHECK := --check
 bench-check: bench
 
 # The package-lock.json pins every package by its hash; nothing of them runs at installation. Not `npm ci`: it wants

@@ -12,6 +12,7 @@ import pkgutil
 import sys
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -34,20 +35,22 @@ def updater(o: Options, **more: Any) -> Updater:
     )
 
 
-def import_worker() -> None:
-    """Everything that the worker would import when it first needs it."""
-    import capgo_client
+#: What no worker of an app imports.
+NOT_THE_WORKERS = {"testing", "cli", "platforms", "__main__"}
 
-    for package in ("", ".fetch", ".install", ".life", ".net", ".protocol", ".stats", ".verify"):
-        place = __import__(f"capgo_client{package}", fromlist=["__path__"]).__path__
-        for module in pkgutil.iter_modules(place, f"capgo_client{package}."):
-            if not module.ispkg and module.name.rpartition(".")[2] not in {"__main__", "cli"}:
-                __import__(module.name)
+
+def import_worker() -> None:
+    """Everything that the worker would import when it first needs it, and more."""
     import brotli  # noqa: F401
     import cryptography.hazmat.primitives.ciphers  # noqa: F401
     import httpx  # noqa: F401
 
-    assert capgo_client
+    packages = ["capgo_client"]
+    for package in packages:
+        for found in pkgutil.iter_modules(import_module(package).__path__):
+            if found.name not in NOT_THE_WORKERS:
+                import_module(f"{package}.{found.name}")
+                packages += [f"{package}.{found.name}"] if found.ispkg else []
 
 
 def memory(name: str) -> int:
@@ -177,8 +180,7 @@ def clean(o: Options) -> Options:
 def blocked(o: Options) -> Options:
     """How long a check keeps the app waiting: ``start()`` in a direct mode, or ``get_latest()``."""
     one = updater(o, auto_update="always" if o["what"] == "start" else True, allow_http=True)
-    if o["what"] == "ask":
-        import_worker()
+    import_worker()
     began = on_your_marks()
     try:
         one.start() if o["what"] == "start" else one.get_latest()

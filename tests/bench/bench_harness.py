@@ -50,6 +50,8 @@ class Bench:
     kept: Path
     work: Path
     quick: bool = False
+    #: Instead of each group's own number; for trying the benchmarks themselves.
+    rounds: int = 0
     _folders: int = 0
 
     # ---- where things are ----
@@ -106,12 +108,12 @@ class Bench:
         return {**sample, **_report(done.stdout)}
 
     def measure(self, cases: Sequence[Case], *, rounds: int, warm: bool = True) -> dict[str, dict[str, Figure]]:
-        """All cases in turns. ``warm``: once before for each, which does not count."""
+        """All cases in turns. ``warm``: once before for each, which does not count. Raises BenchError."""
         by_key = {case.key: case for case in cases}
         samples: dict[str, list[Sample]] = {key: [] for key in by_key}
         for case in cases if warm else ():
             self.measure_once(case, -1)
-        for turn, key in rotated(list(by_key), rounds):
+        for turn, key in rotated(list(by_key), self.rounds or rounds):
             samples[key].append(self.measure_once(by_key[key], turn))
         return {key: figures(found) for key, found in samples.items()}
 

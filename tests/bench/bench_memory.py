@@ -61,7 +61,8 @@ def _update(bench: Bench, server: Server, key: str, payload: Path, *, kind: str 
         place = bench.fresh("memory") / "data"
         return bench.child("update", data_dir=place, url=offer, version=NEXT_VERSION, public_key=public_key)
 
-    return Case(key, f"update of {in_words(told['bytes'])} in {told['files']} files", command, lambda _: flush())
+    what = f"update of {in_words(told['bytes'])} in {told['files']:,} files{', encrypted' if public_key else ''}"
+    return Case(key, what, command, lambda _: flush())
 
 
 def _clean(bench: Bench, findings: Findings, server: Server) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 #: Two columns, each with labels, bars and what the bars come to.
 WIDTH, COLUMNS = 1900, 2
 _WIDE = WIDTH // COLUMNS
-_LEFT, _VALUE, _MARGIN = 340, 160, 20
+_LEFT, _VALUE, _MARGIN = 390, 165, 20
 _BAR, _GAP = 20, 8
 _HEAD, _TITLE, _BELOW = 60, 40, 34
 

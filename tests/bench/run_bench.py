@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench_compare import strangers, worse
 from bench_figures import Findings
-from bench_harness import HERE, ROOT, Bench, say
-from bench_table import markdown, rewritten, text
+from bench_harness import HERE, ROOT, Bench, BenchError, say
+from bench_table import markdown, rewritten, size, text
 
 GROUPS = ("launch", "update", "delta", "blocking", "check", "memory", "stutter")
 BASELINE = HERE / "baseline.json"
@@ -35,12 +35,17 @@ def machine() -> dict[str, str]:
     return {
         "processor": _first("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
         "processors": str(os.cpu_count()),
-        "memory": _first("/proc/meminfo", "MemTotal"),
+        "memory": _memory(),
         "system": f"{platform.system()} {platform.release()}",
         "file system": _file_system(),
         "load before": _load(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
     }
+
+
+def _memory() -> str:
+    kibibytes = _first("/proc/meminfo", "MemTotal").removesuffix(" kB")
+    return size(int(kibibytes) * 1024) if kibibytes.isdigit() else "unknown"
 
 
 def _load() -> str:
@@ -62,26 +67,33 @@ def _first(path: str, name: str) -> str:
 def _file_system() -> str:
     """Of the folder that everything is done in: the longest mount point above it."""
     try:
-        mounts = [line.split()[1:4] for line in Path("/proc/mounts").read_text("utf-8").splitlines()]
+        mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text("utf-8").splitlines()]
     except OSError:
         return "unknown"
     above = [mount for mount in mounts if str(ROOT).startswith(mount[0])]
-    place, kind, options = max(above, key=lambda mount: len(mount[0]), default=["", "unknown", ""])
-    return f"{kind} ({options})" if place else kind
+    return max(above, key=lambda mount: len(mount[0]), default=["", "unknown"])[1]
 
 
-def measured(options: argparse.Namespace, bench: Bench, document: dict[str, Any]) -> dict[str, Findings]:
-    """Run the groups that are wanted; write down each as soon as it is done."""
+def measured(
+    options: argparse.Namespace, bench: Bench, document: dict[str, Any]
+) -> tuple[dict[str, Findings], list[str]]:
+    """Run the groups that are wanted; write down each as soon as it is done. Also returns those that failed."""
+    failed = []
     groups = {name: Findings.of_json(value) for name, value in document["groups"].items()}
     for name in GROUPS:
         if name in options.only:
             say(f"--- {name}")
             began = time.monotonic()
-            groups[name] = import_module(f"bench_{name}").run(bench)
+            try:
+                groups[name] = import_module(f"bench_{name}").run(bench)
+            except BenchError as exc:
+                say(f"FAILED: {exc}")
+                groups.pop(name, None)
+                failed.append(name)
             say(f"    {time.monotonic() - began:.0f} s")
             document["groups"] = {each: groups[each].as_json() for each in GROUPS if each in groups}
             _write(options.out / "bench.json", document)
-    return {name: groups[name] for name in GROUPS if name in groups}
+    return {name: groups[name] for name in GROUPS if name in groups}, failed
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:
@@ -140,14 +152,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=ROOT / "build")
     parser.add_argument("--mode", choices=("full", "quick"), default="full")
     parser.add_argument("--only", default="", help=f"some of {','.join(GROUPS)}")
+    parser.add_argument("--rounds", type=int, default=0, help="instead of each group's own number")
     parser.add_argument("--check", action="store_true", help="compare with the baseline")
     parser.add_argument("--keep-baseline", action="store_true", help="write this run's ratios down as the baseline")
     parser.add_argument("--docs", action="store_true", help="write the table into docs/benchmarks.md")
     parser.add_argument("--no-run", action="store_true", help="measure nothing: use what was found before")
     options = parser.parse_args()
-    options.only = [name for name in options.only.split(",") if name] or list(GROUPS)
-    if unknown := set(options.only) - set(GROUPS):
+    wanted = {name for name in options.only.split(",") if name} or set(GROUPS)
+    if unknown := wanted - set(GROUPS):
         parser.error(f"no such group: {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
+    options.only = [name for name in GROUPS if name in wanted]
     if options.no_run:
         options.only = []
     return options
@@ -161,20 +175,24 @@ def main() -> int:
     if not options.no_run and shutil.disk_usage(ROOT).free < ROOM:
         say(f"less than {ROOM / 1e9:.0f} GB are free here; a full run may not fit")
     bench = Bench(options.venvs.absolute(), options.work.absolute() / "payloads", work.absolute() / str(os.getpid()))
-    bench.quick = options.mode == "quick"
+    bench.quick, bench.rounds = options.mode == "quick", options.rounds
     began = time.monotonic()
-    say(f"the load of this machine was {_load()} before; above 0.5 the ratios are worth little")
+    if options.only:
+        say(f"the load of this machine was {_load()} before; above 0.5 the ratios are worth little")
     try:
-        groups = measured(options, bench, document)
+        groups, failed = measured(options, bench, document)
     finally:
         # Only now: on some file systems, creating is slow after removing as much.
         shutil.rmtree(work, ignore_errors=True)
-    print(text({name: groups[name] for name in options.only or groups}), end="")
+    print(text({name: groups[name] for name in options.only or groups if name in groups}), end="")
     from bench_picture import picture
 
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "bench.png").write_bytes(picture(groups))
     say(f"{time.monotonic() - began:.0f} s; {options.out / 'bench.json'}, {options.out / 'bench.png'}")
+    if failed:
+        say(f"not measured: {', '.join(failed)}")
+        return 1
     if options.keep_baseline:
         kept = baseline()
         _write(BASELINE, {**kept, options.mode: {**kept.get(options.mode, {}), **ratios(groups)}})
