@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -118,21 +120,25 @@ class Bench:
         return {key: figures(found) for key, found in samples.items()}
 
     def instructions(self, case: Case) -> float | None:
-        """CPU instructions in user mode; None where they cannot be counted."""
-        if not self.can_count:
+        """CPU instructions in user mode, all threads; None where they cannot be counted."""
+        counter = self.counter
+        if counter is None:
             return None
         case.before(-2)
-        command = ["perf", "stat", "-e", "instructions:u", "-x,", *_found(case.command(-2))]
-        done = subprocess.run(command, env=self.environment(case.env), capture_output=True, check=False)
-        return _counted(done.stderr.decode())
+        done = subprocess.run(
+            [*counter, *_found(case.command(-2))], env=self.environment(case.env), capture_output=True, check=False
+        )
+        return counted(done.stderr.decode("utf-8", "replace"))
 
-    @property
-    def can_count(self) -> bool:
-        """Whether ``perf stat`` counts instructions here."""
-        if shutil.which("perf") is None:
-            return False
-        done = subprocess.run(["perf", "stat", "-e", "instructions:u", "-x,", "true"], capture_output=True, check=False)
-        return _counted(done.stderr.decode()) is not None
+    @functools.cached_property
+    def counter(self) -> tuple[str, ...] | None:
+        """What counts instructions here: the processor, else valgrind, which runs each of them by itself."""
+        for command in _COUNTERS:
+            if shutil.which(command[0]) is not None:
+                done = subprocess.run([*command, "true"], capture_output=True, check=False)
+                if counted(done.stderr.decode("utf-8", "replace")) is not None:
+                    return command
+        return None
 
     def environment(self, more: dict[str, str] | None = None) -> dict[str, str]:
         """Nothing of the caller's but the path: no proxies, no PYTHONPATH. The home is the benchmark's."""
@@ -232,11 +238,20 @@ def _failed(command: Command, status: int, stderr: bytes) -> str:
     return f"{' '.join(command)[:300]} ended with status {status}: {tail}"
 
 
-def _counted(stderr: str) -> float | None:
+_COUNTERS = (
+    ("perf", "stat", "-e", "instructions:u", "-x,"),
+    ("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"),
+)
+
+
+def counted(stderr: str) -> float | None:
+    """The number that a counter told; None where it told none."""
     for line in stderr.splitlines():
         fields = line.split(",")
         if len(fields) > 2 and fields[2].startswith("instructions") and fields[0].isdigit():
             return float(fields[0])
+        if told := re.fullmatch(r"==\d+== I +refs: +([\d,]+)", line.strip()):
+            return float(told[1].replace(",", ""))
     return None
 
 

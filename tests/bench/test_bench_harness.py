@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from bench_compare import strangers, worse
 from bench_figures import Chart, Findings, Line, Ratio, figure, figures, percentile, rotated
-from bench_harness import Bench, BenchError, Case
+from bench_harness import Bench, BenchError, Case, counted
 from bench_picture import picture
 from bench_table import BEGIN, END, markdown, rewritten, seconds, size, text
 
@@ -210,3 +210,17 @@ def test_no_folder_is_used_twice(tmp_path):
     folders = [one.fresh("ours") for _ in range(3)]
     assert len(set(folders)) == 3
     assert all(Path(folder).is_dir() for folder in folders)
+
+
+@pytest.mark.parametrize(
+    ("told", "count"),
+    [
+        ("31400000,,instructions:u,1000000,100.00,,\n", 31_400_000.0),
+        ("<not supported>,,instructions:u,0,100.00,,\n", None),
+        ("==77== \n==77== I   refs:      123,456,789\n", 123_456_789.0),
+        ("Traceback (most recent call last):\n", None),
+        ("", None),
+    ],
+)
+def test_instructions_are_read_from_what_the_counter_says(told, count):
+    assert counted(told) == count
