@@ -340,6 +340,31 @@ class TestRedirects:
             assert b"X-Kept: k" in other.requests[0][0]
 
 
+class TestHeaders:
+    def test_what_comes_several_times_is_one_list(self, client):
+        reply = b"HTTP/1.1 200 OK\r\nX-A: one\r\nVary: x\r\nx-a: two, three\r\nContent-Length: 0\r\n\r\n"
+        with peers.web({"/": reply}) as server:
+            headers = client.exchange("GET", server.url, scope=Scope(5), max_bytes=10).headers
+        assert headers == {"x-a": "one, two, three", "vary": "x", "content-length": "0"}
+
+    @pytest.mark.parametrize(("raw", "text"), [(b"caf\xc3\xa9", "caf\u00e9"), (b"caf\xe9", "caf\u00e9")])
+    def test_what_is_not_ascii_is_read_as_utf_8_and_else_as_latin_1(self, client, raw, text):
+        reply = b"HTTP/1.1 200 OK\r\nX-A: " + raw + b"\r\nContent-Length: 0\r\n\r\n"
+        with peers.web({"/": reply}) as server:
+            assert client.exchange("GET", server.url, scope=Scope(5), max_bytes=10).headers["x-a"] == text
+
+    @pytest.mark.parametrize(
+        ("method", "body", "said"),
+        [("POST", b"four", b"4"), ("POST", b"", b"0"), ("PUT", None, b"0"), ("GET", None, None)],
+    )
+    def test_the_length_of_a_body_is_told_where_the_method_may_have_one(self, client, method, body, said):
+        with peers.web({"/": answer(body=b"x")}) as server:
+            client.exchange(method, server.url, body=body, scope=Scope(5), max_bytes=10)
+            head = server.requests[0][0]
+        lengths = [line.split(b": ")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")]
+        assert lengths == ([] if said is None else [said])
+
+
 class TestTransportOfTheApp:
     def test_a_mock_transport_answers(self):
         def handle(request):

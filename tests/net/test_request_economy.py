@@ -10,6 +10,7 @@ from pathlib import Path
 import peers
 import pytest
 from peers import answer
+from stopwatch import Stopwatch
 
 import capgo_client
 from capgo_client.errors import DeadlineExceeded
@@ -81,8 +82,9 @@ class TestKeptConnections:
 
         with peers.Peer(script) as server, HttpClient(user_agent="test") as client:
             assert client.exchange("GET", server.url, scope=Scope(None, step=20.0), max_bytes=10).body == b"one"
-            with pytest.raises(DeadlineExceeded) as caught:
+            with Stopwatch() as watch, pytest.raises(DeadlineExceeded) as caught:
                 client.exchange("GET", server.url, scope=Scope(0.1), max_bytes=10)
+        assert watch.took < 0.1 + watch.grace
         assert "waiting for the reply" in str(caught.value)
 
     @pytest.mark.parametrize("method", ["GET", "POST"])

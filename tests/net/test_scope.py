@@ -92,6 +92,16 @@ class TestScope:
             one.sendall(b"still open")
             assert other.recv(20) == b"still open"
 
+    def test_a_socket_whose_operation_came_too_late_is_left_alone_too(self):
+        one, other = socket.socketpair()
+        with one, other:
+            scope = Scope(0)
+            with pytest.raises(DeadlineExceeded), scope.operation(one):
+                raise AssertionError
+            scope.cancel()
+            one.sendall(b"still open")
+            assert other.recv(20) == b"still open"
+
     def test_a_tls_socket_keeps_its_tls_when_it_is_shut_down(self, authority):
         # Without it the thread that uses the socket would go on in the clear.
         with peers.Peer(lambda connection: connection.hold(), tls=authority.server) as peer:
