@@ -164,6 +164,7 @@ class Asking:
     def download_size(self, manifest: Iterable[ManifestEntry | Mapping[str, object]], *, version: str) -> DownloadSize:
         """Ask how large the files are; what cannot be told stands in the answer."""
         entries = checked_manifest(manifest)
+        self._engine.presence.refreshed()
         return self._bounded(
             lambda scope: self._engine.service.download_size(
                 entries, version=version, version_name=self._engine.running().version, scope=scope
@@ -174,7 +175,9 @@ class Asking:
 
     def _require_leave(self) -> None:
         """Raise where nothing may be sent: the service asked to wait, or a question would count as a new device."""
-        plan = self._engine.ledger.load().state.schedule
+        state = self._engine.ledger.load().state
+        self._engine.presence.learn(state)  # another process of the app may have chosen a channel meanwhile
+        plan = state.schedule
         if plan.retry_after > self._now >= plan.written_at:
             raise RateLimited("the service asked to wait", retry_at=plan.retry_after, status=0)
         if not self._engine.presence.device.kept:

@@ -57,7 +57,7 @@ class Backstage:
         self.service = Service(
             engine.config,
             engine.wire,
-            identity=lambda: self.presence.identity(fresh=True),
+            identity=self.presence.identity,
             endpoints=lambda: self.presence.endpoints,
         )
         self.stats = Stats(
@@ -102,6 +102,7 @@ class Backstage:
             running=engine.running,
             may_download=engine.may_download,
             identity_kept=lambda: self.presence.device.kept,
+            learn=self.presence.learn,
         )
 
     @property

@@ -88,6 +88,7 @@ class Cycle:
         running: Callable[[], Running],
         may_download: Callable[[Update], bool] | None,
         identity_kept: Callable[[], bool],
+        learn: Callable[[State], object],
     ) -> None:
         self._config = config
         self._store = store
@@ -101,6 +102,7 @@ class Cycle:
         self._running = running
         self._may_download = may_download
         self._identity_kept = identity_kept
+        self._learn = learn
         self._stopped = False
 
     def run(self, order: Order) -> Result:
@@ -126,7 +128,9 @@ class Cycle:
 
     def _run(self, order: Order) -> Result:
         now = self._clock.wall()
-        planned = self._ledger.load().state.schedule
+        state = self._ledger.load().state
+        self._learn(state)  # another process of the app may have chosen a channel meanwhile
+        planned = state.schedule
         if not order.check:
             return Result("skipped", "update checks are off", code="disabled")
         if not schedule.may_ask(planned, now, launch=order.launch or order.by_app):

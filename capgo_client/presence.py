@@ -118,10 +118,8 @@ class Presence:
         chosen = self._urls.get(name, "") or (getattr(self.settings, name) if kept else "")
         return str(chosen or getattr(self._config, name))
 
-    def identity(self, *, fresh: bool = False) -> Identity:
-        """What a request says about this device; ``fresh`` looks at the disk for what was chosen meanwhile."""
-        if fresh:
-            self.refreshed()
+    def identity(self) -> Identity:
+        """What a request says about this device, as this process last knew it (``learn``, ``refreshed``)."""
         config = self._config
         return Identity(
             app_id=self._app_id,

@@ -92,9 +92,8 @@ def _read(cls: type[T], item: object) -> T:
     Messages name no value: a deeply nested one has no repr.
     """
     values = _mapping(item)
-    known = {f.name: f.type for f in fields(cls)}
-    needed = {f.name for f in fields(cls) if f.is_needed}
-    if not needed <= set(values) <= set(known):
+    known, needed = _shape(cls)
+    if not needed <= values.keys() <= known.keys():
         raise DocumentError(f"{cls.__name__} has fields too many or too few")
     for name, value in values.items():
         if known[name] in _SIMPLE and not _is(value, known[name]):
@@ -102,6 +101,15 @@ def _read(cls: type[T], item: object) -> T:
     return cls(**{name: float(v) if known[name] == "float" else v for name, v in values.items()})
 
 
+def _shape(cls: type) -> tuple[dict[str, str], frozenset[str]]:
+    """The types of its fields, and the names of those that have no default."""
+    if cls not in _SHAPES:
+        needed = frozenset(each.name for each in fields(cls) if each.is_needed)
+        _SHAPES[cls] = ({each.name: each.type for each in fields(cls)}, needed)
+    return _SHAPES[cls]
+
+
+_SHAPES: dict[type, tuple[dict[str, str], frozenset[str]]] = {}
 _STATUSES = {status.value: status for status in BundleStatus}
 _SIMPLE = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
 #: No number of ours is larger in either direction; it also keeps out infinities and NaN, which compare as False.
