@@ -121,24 +121,14 @@ class Bench:
 
     def instructions(self, case: Case) -> float | None:
         """CPU instructions in user mode, all threads; None where they cannot be counted."""
-        counter = self.counter
-        if counter is None:
+        command = counter()
+        if command is None:
             return None
         case.before(-2)
         done = subprocess.run(
-            [*counter, *_found(case.command(-2))], env=self.environment(case.env), capture_output=True, check=False
+            [*command, *_found(case.command(-2))], env=self.environment(case.env), capture_output=True, check=False
         )
         return counted(done.stderr.decode("utf-8", "replace"))
-
-    @functools.cached_property
-    def counter(self) -> tuple[str, ...] | None:
-        """What counts instructions here: the processor, else valgrind, which runs each of them by itself."""
-        for command in _COUNTERS:
-            if shutil.which(command[0]) is not None:
-                done = subprocess.run([*command, "true"], capture_output=True, check=False)
-                if counted(done.stderr.decode("utf-8", "replace")) is not None:
-                    return command
-        return None
 
     def environment(self, more: dict[str, str] | None = None) -> dict[str, str]:
         """Nothing of the caller's but the path: no proxies, no PYTHONPATH. The home is the benchmark's."""
@@ -242,6 +232,17 @@ _COUNTERS = (
     ("perf", "stat", "-e", "instructions:u", "-x,"),
     ("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"),
 )
+
+
+@functools.cache
+def counter() -> tuple[str, ...] | None:
+    """What counts instructions here: the processor, else valgrind, which runs each of them by itself."""
+    for command in _COUNTERS:
+        if shutil.which(command[0]) is not None:
+            done = subprocess.run([*command, "true"], capture_output=True, check=False)
+            if counted(done.stderr.decode("utf-8", "replace")) is not None:
+                return command
+    return None
 
 
 def counted(stderr: str) -> float | None:
