@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 INTEROP := .interop
 LOWEST := .venv-lowest
 TOOLS := .venv-tools
+BENCHED := .venv-bench
 # Two workers suit the smallest machine that the suite promises to be quick on.
 WORKERS ?= 2
 
-.PHONY: help demo test crash faults fleet fuzz interop timing lowest audit dist lint types format clean
+.PHONY: help demo test crash faults fleet fuzz interop timing bench bench-check lowest audit dist lint types format clean
 
 help:
 	@echo "make demo    the whole story in one minute, against a service on loopback"
@@ -17,6 +18,8 @@ help:
 	@echo "make faults  every fault in every mode, and build/faults.html (FAULTS_CELLS=ci: the fixed subset)"
 	@echo "make fleet   100,000 devices through an outage, a bad release and a plan that ends; build/fleet.png"
 	@echo "make timing  the time limits without any grace (alone on the machine)"
+	@echo "make bench   measured beside tuf, tufup, velopack, httpx, curl: a table, build/bench.json, build/bench.png"
+	@echo "make bench-check  the same against the kept ratios (BENCH=quick: 3 minutes; BENCH_ONLY=launch,update: parts)"
 	@echo "make interop against Capgo's own command line (node 20 or newer, npm; half a minute)"
 	@echo "make fuzz    every parser fed with rubbish for FUZZ_SECONDS each (60)"
 	@echo "make lowest  the suite with the lowest versions of what we depend on"
@@ -60,6 +63,34 @@ fleet: $(VENV)/.dev
 # The time limits to a tenth of a second flat, with the machine to itself; `make test` forgives what a busy one does.
 timing: $(VENV)/.dev
 	FLAT_MARGIN=1 $(BIN)/python -m pytest -p no:randomly tests/net tests/face/test_three_seconds.py
+
+# Venvs with nothing in them but what is measured: ours installed as a user has it, and the pinned yardsticks.
+BENCH ?= full
+BENCH_ONLY ?=
+BENCH_FLAGS ?=
+BENCH_CHECK :=
+$(BENCHED)/ours/.done: pyproject.toml $(shell find capgo_client -name '*.py')
+	$(PYTHON) -m venv --clear $(BENCHED)/ours
+	$(BENCHED)/ours/bin/python -m pip install --quiet --compile '.[delta]'
+	@touch $@
+
+$(BENCHED)/peers/.done: tests/bench/requirements-peers.txt
+	$(PYTHON) -m venv --clear $(BENCHED)/peers
+	$(BENCHED)/peers/bin/python -m pip install --quiet --compile --requirement $<
+	@touch $@
+
+$(BENCHED)/tufup/.done: tests/bench/requirements-tufup.txt
+	$(PYTHON) -m venv --clear $(BENCHED)/tufup
+	$(BENCHED)/tufup/bin/python -m pip install --quiet --compile --requirement $<
+	@touch $@
+
+# Twenty minutes on a machine that does nothing else; three with BENCH=quick. BENCH_FLAGS=--docs rewrites the table in
+# docs/benchmarks.md, BENCH_FLAGS=--keep-baseline what bench-check compares with.
+bench: $(BENCHED)/ours/.done $(BENCHED)/peers/.done $(BENCHED)/tufup/.done
+	$(BENCHED)/ours/bin/python tests/bench/run_bench.py --mode $(BENCH) --only '$(BENCH_ONLY)' $(BENCH_CHECK) $(BENCH_FLAGS)
+
+bench-check: BENCH_CHECK := --check
+bench-check: bench
 
 # The package-lock.json pins every package by its hash; nothing of them runs at installation. Not `npm ci`: it wants
 # two optional packages for macOS in the lock that the registry does not have.
@@ -121,4 +152,4 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(TOOLS) $(INTEROP) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(TOOLS) $(BENCHED) $(INTEROP) .bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

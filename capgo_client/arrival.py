@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from capgo_client.delta import Delta, drop_delta, drop_empty, sweep_deltas
 from capgo_client.errors import (
@@ -23,6 +23,7 @@ from capgo_client.install.archive import Limits
 from capgo_client.install.builder import Origin, entry_check, install_archive, install_files
 from capgo_client.install.locks import install_lock
 from capgo_client.install.rebuild import install_of
+from capgo_client.log import Log
 from capgo_client.service import refuse_real_host
 from capgo_client.verify.bound import MAX_RECORD_BYTES, RECORD_NAME, check_bound
 from capgo_client.verify.expectation import expectation
@@ -31,10 +32,10 @@ from capgo_client.verify.keys import KeyRing
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from capgo_client.config import Config
     from capgo_client.delta import Note
+    from capgo_client.install.assemble import Piece
     from capgo_client.install.record import FileRecord
     from capgo_client.install.seal import Seal
     from capgo_client.install.store import Store
@@ -51,7 +52,7 @@ __all__ = ["STEP_TIMEOUT", "Arrival", "Unfit"]
 #: A download waits at most this long for each connect, read or write; its whole length is not limited (decision 13).
 STEP_TIMEOUT = 30.0
 
-_log = logging.getLogger("capgo_client")
+_log = Log("capgo_client")
 
 
 class Unfit(Exception):
@@ -185,8 +186,20 @@ class Arrival:
 
     def _by_files(self, run: _Run, folder: Path) -> Install:
         run.note("download_manifest_start", "")
+        pieces = self._gathered(run, folder, believe_records=True)
+        run.note("download_manifest_complete", "")
         try:
-            pieces = self._delta(run.should_stop).gather(
+            install = self._install(run, install_files, pieces)
+        except StorageError as exc:
+            if exc.code != "source_changed":
+                raise
+            _log.info("not all is here that the records of the installs say; every file is looked at")
+            install = self._install(run, install_files, self._gathered(run, folder, believe_records=False))
+        return run.write_down(install)
+
+    def _gathered(self, run: _Run, folder: Path, *, believe_records: bool) -> tuple[Piece, ...]:
+        try:
+            return self._delta(run.should_stop).gather(
                 run.update.manifest,
                 session_key=run.update.session_key,
                 entry=self._config.entry,
@@ -195,13 +208,12 @@ class Arrival:
                 scope=run.scope,
                 progress=run.progress,
                 note=run.note,
+                believe_records=believe_records,
             )
         except StorageError as exc:
             if exc.code == "insufficient_disk_space":
                 drop_delta(folder, files=self._files)  # others need the room now
             raise
-        run.note("download_manifest_complete", "")
-        return run.write_down(self._install(run, install_files, pieces))
 
     def _by_archive(self, run: _Run) -> Install:
         update = run.update
@@ -228,7 +240,7 @@ class Arrival:
     def _delta(self, should_stop: Callable[[], bool]) -> Delta:
         return Delta(
             store=self._store,
-            builtin=self._config.builtin,
+            builtin=None if self._config.builtin is None else Path(self._config.builtin),
             keys=self._keys,
             files=self._files,
             clock=self._clock,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from dataclasses import dataclass, replace
 
-from capgo_client.config import checked_channel, checked_manifest
 from capgo_client.errors import (
     CapgoError,
     ChannelRefused,
@@ -16,6 +14,8 @@ from capgo_client.errors import (
     StorageError,
 )
 from capgo_client.events import Event
+from capgo_client.log import Log
+from capgo_client.options import checked_channel, checked_manifest
 from capgo_client.protocol.channels import ChannelStatus
 from capgo_client.protocol.outcomes import Failed, Limited, ManifestEntry, Outcome, PlanEnded, Update
 from capgo_client.worker import Order
@@ -36,7 +36,7 @@ __all__ = ["Asking", "MissingFiles"]
 
 _PUBLIC = "public_channel_self_set_not_allowed"
 
-_log = logging.getLogger("capgo_client")
+_log = Log("capgo_client")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +164,7 @@ class Asking:
     def download_size(self, manifest: Iterable[ManifestEntry | Mapping[str, object]], *, version: str) -> DownloadSize:
         """Ask how large the files are; what cannot be told stands in the answer."""
         entries = checked_manifest(manifest)
+        self._engine.presence.refreshed()
         return self._bounded(
             lambda scope: self._engine.service.download_size(
                 entries, version=version, version_name=self._engine.running().version, scope=scope
@@ -174,7 +175,9 @@ class Asking:
 
     def _require_leave(self) -> None:
         """Raise where nothing may be sent: the service asked to wait, or a question would count as a new device."""
-        plan = self._engine.ledger.load().state.schedule
+        state = self._engine.ledger.load().state
+        self._engine.presence.learn(state)  # another process of the app may have chosen a channel meanwhile
+        plan = state.schedule
         if plan.retry_after > self._now >= plan.written_at:
             raise RateLimited("the service asked to wait", retry_at=plan.retry_after, status=0)
         if not self._engine.presence.device.kept:
@@ -189,7 +192,7 @@ class Asking:
         from capgo_client.net.deadline import Scope
 
         scope = Scope(self._config.response_timeout)
-        if not self._engine.has_own_transport:
+        if self._engine.wire.transport is None:
             return call(scope)
         answer: list[T] = []
         error: list[CapgoError] = []

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from dataclasses import dataclass, replace
 
 from capgo_client.bundle import BUILTIN_ID
 from capgo_client.errors import CapgoError, StorageError
 from capgo_client.events import Event
 from capgo_client.life import decide, schedule, verdicts
+from capgo_client.log import DEBUG, INFO, Log
 from capgo_client.protocol.outcomes import Blocked, Builtin, Failed, Limited, Outcome, PlanEnded, Update, UpToDate
+from capgo_client.values import dataclass, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,27 +23,19 @@ if TYPE_CHECKING:
     from capgo_client.install.store import Store
     from capgo_client.journal import Journal
     from capgo_client.life.state import Install, State
-    from capgo_client.opening import Opening
+    from capgo_client.opening import Opening, Running
     from capgo_client.seams import Clock, Files
     from capgo_client.service import Service
     from capgo_client.worker import Order
 
-__all__ = ["Cycle", "Result", "Running"]
+__all__ = ["Cycle", "Result"]
 
 #: The worker is nobody's hurry: so long it waits for the state lock (seconds).
 PATIENCE = 5.0
 #: The worker gives up this much before whoever waits for it, so that the reason is known by then (decision 2).
 HEAD_START = 0.05
 
-_log = logging.getLogger("capgo_client")
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """The bundle that this process runs, or is about to: what a check reports."""
-
-    bundle_id: str
-    version: str
+_log = Log("capgo_client")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +88,7 @@ class Cycle:
         running: Callable[[], Running],
         may_download: Callable[[Update], bool] | None,
         identity_kept: Callable[[], bool],
+        learn: Callable[[State], object],
     ) -> None:
         self._config = config
         self._store = store
@@ -109,6 +102,7 @@ class Cycle:
         self._running = running
         self._may_download = may_download
         self._identity_kept = identity_kept
+        self._learn = learn
         self._stopped = False
 
     def run(self, order: Order) -> Result:
@@ -119,7 +113,7 @@ class Cycle:
             result = Result("failed", str(exc), code=exc.code)
         finally:
             order.checked.set()
-        level = logging.DEBUG if result.action == "skipped" or self._stopped else logging.INFO
+        level = DEBUG if result.action == "skipped" or self._stopped else INFO
         _log.log(level, "update check: %s: %s", result.action, result.message)
         return result
 
@@ -134,7 +128,9 @@ class Cycle:
 
     def _run(self, order: Order) -> Result:
         now = self._clock.wall()
-        planned = self._ledger.load().state.schedule
+        state = self._ledger.load().state
+        self._learn(state)  # another process of the app may have chosen a channel meanwhile
+        planned = state.schedule
         if not order.check:
             return Result("skipped", "update checks are off", code="disabled")
         if not schedule.may_ask(planned, now, launch=order.launch or order.by_app):

@@ -71,7 +71,7 @@ class Delta:
         """
         wanted = read_manifest(manifest, keys=self.keys, max_files=self.limits.max_entries)
         expected_cipher(keys=self.keys, session_key=session_key)
-        here = self._local(wanted)
+        here = self._local(wanted, believe_records=False)
         return tuple(entry for entry, each in zip(manifest, wanted, strict=True) if each not in here)
 
     def gather(
@@ -85,8 +85,13 @@ class Delta:
         scope: Scope,
         progress: Progress,
         note: Note,
+        believe_records: bool = False,
     ) -> tuple[Piece, ...]:
-        """Every file of the new version, on this disk and verified, ready to be put together.
+        """Every file of the new version, on this disk, ready to be put together.
+
+        What was downloaded is verified, and so is what was here already, unless ``believe_records``: then the sealed
+        records of the installs are believed, ``assemble`` finds out, and where it raises ``source_changed`` this is
+        done again without. Nothing that came is fetched twice for that.
 
         Raises:
             ArchiveError: those of ``read_manifest``; ``entry_missing``, before anything is downloaded.
@@ -99,7 +104,7 @@ class Delta:
             raise
         cipher = expected_cipher(keys=self.keys, session_key=session_key)
         _check_entry(wanted, entry)
-        here = self._local(wanted)
+        here = self._local(wanted, believe_records=believe_records)
         orders = _orders(each for each in wanted if each not in here)
         budget = self._budget(here)
         fetched = fetch_files(
@@ -120,9 +125,14 @@ class Delta:
         pieces = tuple(_piece(each, here.get(each), came) for each in wanted)
         return (*pieces, *empty_pieces(pieces, files=self.files))
 
-    def _local(self, wanted: Sequence[Wanted]) -> dict[Wanted, Local]:
+    def _local(self, wanted: Sequence[Wanted], *, believe_records: bool) -> dict[Wanted, Local]:
         return find_local(
-            wanted, store=self.store, builtin=self.builtin, files=self.files, should_stop=self.should_stop
+            wanted,
+            store=self.store,
+            builtin=self.builtin,
+            files=self.files,
+            should_stop=self.should_stop,
+            believe_records=believe_records,
         )
 
     def _budget(self, here: dict[Wanted, Local]) -> Budget:

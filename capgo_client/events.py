@@ -6,10 +6,11 @@ ours; it runs where ``dispatch`` puts it (Kivy's Clock, Qt, an asyncio loop), el
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
-from dataclasses import dataclass
+
+from capgo_client.log import Log
+from capgo_client.values import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ EVENT_NAMES = (
 #: the first two everywhere, the third on iOS: without it an app that decides itself could miss what it waits for.
 RETAINED = frozenset({"app_ready", "set", "update_available"})
 
-_log = logging.getLogger("capgo_client.events")
+_log = Log("capgo_client.events")
 
 
 @dataclass(frozen=True, slots=True)

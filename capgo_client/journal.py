@@ -30,13 +30,15 @@ _TENTH = 10
 class Journal:
     """Writes down what happens, in the words of the service. Nothing here raises, and nothing waits for a network."""
 
-    def __init__(self, stats: Stats, trace: Trace, *, clock: Clock, enabled: Callable[[], bool]) -> None:
+    def __init__(
+        self, stats: Stats, trace: Trace, *, clock: Clock, began: tuple[float, float], enabled: Callable[[], bool]
+    ) -> None:
         self._stats = stats
         self._enabled = enabled
         self._trace = trace
         self._clock = clock
         self._lock = threading.Lock()
-        self._began = clock.monotonic()
+        self._began, self._began_wall = began
         self._launched_at = ""
         self._is_ready = False
 
@@ -47,7 +49,7 @@ class Journal:
         with self._lock:
             if self._launched_at:
                 return
-            self._launched_at = str(int(self._clock.wall() * 1000))
+            self._launched_at = str(int(self._began_wall * 1000))
             if self._enabled():
                 self._tell_launch(version)
 

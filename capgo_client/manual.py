@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import replace
-
 from capgo_client.bundle import BUILTIN_ID
-from capgo_client.config import checked_manifest
 from capgo_client.errors import BundleError, ConfigError, UpdateRefused
 from capgo_client.events import Event
 from capgo_client.explain import explained
@@ -14,9 +10,12 @@ from capgo_client.install.audit import audit
 from capgo_client.install.locks import install_lock
 from capgo_client.life import boot, decide, retention
 from capgo_client.life.delays import DelayCondition, conditions
+from capgo_client.log import Log
+from capgo_client.options import checked_manifest
 from capgo_client.protocol.outcomes import NO_ZIP_URL, Update
 from capgo_client.protocol.text import is_plain
 from capgo_client.protocol.versions import MAX_LENGTH
+from capgo_client.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ __all__ = ["Manual"]
 #: How long a call of the app waits for the state lock (seconds).
 PATIENCE = 2.0
 
-_log = logging.getLogger("capgo_client")
+_log = Log("capgo_client")
 
 
 class Manual:

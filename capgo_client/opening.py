@@ -5,14 +5,14 @@ Nothing here waits for a network, and nothing costs more for a larger bundle or 
 
 from __future__ import annotations
 
-import logging
 import os
-from dataclasses import dataclass
 
-from capgo_client.bundle import BUILTIN_ID, Bundle, BundleStatus
+from capgo_client.bundle import BUILTIN_ID, Bundle, BundleStatus, path_of
 from capgo_client.errors import BundleError, StorageError
 from capgo_client.install.ledger import FROM_FILE, FROM_NOTHING
 from capgo_client.life import boot
+from capgo_client.log import Log
+from capgo_client.values import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from capgo_client.life.state import Install, State
     from capgo_client.seams import Clock
 
-__all__ = ["LOCK_PATIENCE", "Candidate", "Opened", "Opening"]
+__all__ = ["LOCK_PATIENCE", "Candidate", "Opened", "Opening", "Running"]
 
 #: A start waits no longer for another process that changes the state (seconds; decision 6).
 LOCK_PATIENCE = 0.05
 
-_log = logging.getLogger("capgo_client")
+_log = Log("capgo_client")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,14 @@ class Candidate:
     version: str
     schedule: Schedule
     newly_installed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The bundle that this process runs, or is about to: what a check reports."""
+
+    bundle_id: str
+    version: str
 
 
 class Opening:
@@ -162,7 +170,7 @@ class Opening:
         return Bundle(
             id=install.id,
             version=install.version,
-            path=self._store.app_path(install.id),
+            path=path_of(self._store.app_text(install.id)),
             status=install.status,
             checksum=install.sha256,
             downloaded=install.installed_at,
@@ -170,12 +178,15 @@ class Opening:
             comment=install.comment,
         )
 
+    @property
+    def misses_builtin(self) -> bool:
+        """Whether a folder for the builtin was given and is not there."""
+        return self._config.builtin is not None and not os.path.isdir(self._config.builtin)
+
     def builtin(self) -> Bundle:
         """The version that ships inside the installer; its path is None where there is no such folder."""
-        folder = self._config.builtin
-        if folder is not None and not folder.is_dir():
-            folder = None
-        return Bundle(id=BUILTIN_ID, version=self._config.version, path=folder, status=BundleStatus.SUCCESS)
+        path = None if self.misses_builtin else self._config.builtin
+        return Bundle(id=BUILTIN_ID, version=self._config.version, path=path_of(path), status=BundleStatus.SUCCESS)
 
     def _arrive(self, loaded: Loaded) -> tuple[State, bool]:
         state = self._arrived(loaded.state)

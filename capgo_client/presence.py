@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
-from dataclasses import replace
 
-from capgo_client.config import checked_app_id, checked_custom_id, checked_url
+from capgo_client.addresses import checked_url
 from capgo_client.errors import ConfigError, StorageError
 from capgo_client.install.device import DeviceId, device_id, unkept
 from capgo_client.life.settings import Settings, seen
+from capgo_client.log import Log
+from capgo_client.options import checked_app_id, checked_custom_id
 from capgo_client.platforms import system
 from capgo_client.protocol.requests import Identity, wire_platform
 from capgo_client.service import Endpoints
+from capgo_client.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _PATIENCE = 2.0
 #: The worker is in no hurry.
 _PATIENTLY = 5.0
 
-_log = logging.getLogger("capgo_client")
+_log = Log("capgo_client")
 
 
 class Presence:
@@ -117,10 +118,8 @@ class Presence:
         chosen = self._urls.get(name, "") or (getattr(self.settings, name) if kept else "")
         return str(chosen or getattr(self._config, name))
 
-    def identity(self, *, fresh: bool = False) -> Identity:
-        """What a request says about this device; ``fresh`` looks at the disk for what was chosen meanwhile."""
-        if fresh:
-            self.refreshed()
+    def identity(self) -> Identity:
+        """What a request says about this device, as this process last knew it (``learn``, ``refreshed``)."""
         config = self._config
         return Identity(
             app_id=self._app_id,

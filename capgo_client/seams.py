@@ -20,12 +20,30 @@ if TYPE_CHECKING:
 
     StrPath = str | os.PathLike[str]
 
-__all__ = ["Clock", "Files"]
+__all__ = ["Clock", "Files", "below", "folder_of", "name_of"]
 
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # a pipe in a file's place must not hold up a start; files do not notice
+
+
+def below(folder: StrPath, *names: str) -> str:
+    """The path of something in ``folder``, as text, for what every start does.
+
+    The import of pathlib costs as much as half of all our own modules; what only the worker does uses ``Path``.
+    """
+    return os.path.join(folder, *names)
+
+
+def name_of(path: StrPath) -> str:
+    """The last part of a path."""
+    return os.path.basename(path)
+
+
+def folder_of(path: StrPath) -> str:
+    """The folder that a path lies in."""
+    return os.path.dirname(os.fspath(path))
 
 
 class Clock:
@@ -49,6 +67,11 @@ class Files:
 
     Links are never followed on opening. Folders are made private to the user (0700), files too (0600).
     """
+
+    #: Whether two threads may ``pread`` one descriptor at once; where the system lacks the call, it moves the position.
+    preads_at_once = hasattr(os, "pread")
+    #: Whether a file can be flushed that is open for reading only; Windows wants it open for writing.
+    flushes_readers = os.name != "nt"
 
     def open_read(self, path: StrPath) -> int:
         """Open for reading; return the descriptor."""

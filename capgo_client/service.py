@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, replace
 
 from capgo_client._version import __version__
 from capgo_client.errors import CapgoError, ConfigError, DeadlineExceeded, NetworkError, ReplyError
-from capgo_client.protocol.outcomes import Failed
+from capgo_client.values import dataclass, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Callable, Collection, Mapping, Sequence
-
-    import httpx
+    from collections.abc import Callable, Mapping, Sequence
 
     from capgo_client.config import Config
     from capgo_client.net.client import HttpClient, Reply
@@ -24,8 +20,9 @@ if TYPE_CHECKING:
     from capgo_client.protocol.outcomes import ManifestEntry, Outcome
     from capgo_client.protocol.requests import Identity
     from capgo_client.protocol.sizes import DownloadSize
+    from capgo_client.wire import Wire
 
-__all__ = ["Endpoints", "Service", "Wire", "is_out_of_bounds", "refuse_real_host"]
+__all__ = ["Endpoints", "Service", "is_out_of_bounds", "refuse_real_host"]
 
 _REAL_HOSTS = ("capgo.app", "usecapgo.com")
 _ACCEPT = {"Accept": "application/json"}
@@ -40,25 +37,6 @@ class Endpoints:
     update: str
     stats: str
     channel: str
-
-
-class Wire:
-    """How to reach the network: the app's own transport, or ours with a proxy and a choice of whom to trust."""
-
-    def __init__(
-        self,
-        *,
-        transport: httpx.BaseTransport | None = None,
-        proxy: str | None = None,
-        trust_env: bool = True,
-        ssl_context: ssl.SSLContext | None = None,
-        pins: Mapping[str, Collection[bytes]] | None = None,
-    ) -> None:
-        self.transport = transport
-        self.proxy = proxy
-        self.trust_env = trust_env
-        self.ssl_context = ssl_context
-        self.pins = pins
 
 
 class Service:
@@ -108,6 +86,7 @@ class Service:
 
     def check(self, *, version_name: str, scope: Scope, now: float, channel: str = "") -> Outcome:
         """``POST /updates`` (reference/service-behaviour.md section 1). ``now`` is wall-clock, for Retry-After."""
+        from capgo_client.protocol.outcomes import Failed
         from capgo_client.protocol.replies import MAX_REPLY_BYTES
         from capgo_client.protocol.requests import update_check_body
         from capgo_client.protocol.updates import classify_update

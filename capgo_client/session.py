@@ -6,19 +6,18 @@ method here does nothing.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
-from dataclasses import replace
 
 from capgo_client.bundle import BUILTIN_ID, BundleStatus
 from capgo_client.errors import BundleError, CapgoError, StorageError
 from capgo_client.events import Event
 from capgo_client.install import leases
 from capgo_client.install.ledger import FROM_FILE
-from capgo_client.life import boot, decide
+from capgo_client.life import boot
+from capgo_client.log import Log
 from capgo_client.opening import Opened
-from capgo_client.ready import ReadyTimer
+from capgo_client.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from capgo_client.journal import Journal
     from capgo_client.life.state import State
     from capgo_client.opening import Opening
+    from capgo_client.ready import ReadyTimer
     from capgo_client.seams import Clock
 
     Reload = Callable[..., object]
@@ -43,7 +43,7 @@ __all__ = ["Session"]
 _BRIEFLY = 0.05
 _PATIENTLY = 5.0
 
-_log = logging.getLogger("capgo_client")
+_log = Log("capgo_client")
 
 
 class Session:
@@ -58,7 +58,7 @@ class Session:
         ledger: Ledger,
         opening: Opening,
         emitter: Emitter,
-        journal: Journal,
+        journal: Callable[[], Journal],
         clock: Clock,
         reload: Reload | None,
         settled: Callable[[], None],
@@ -85,7 +85,7 @@ class Session:
         #: One on what runs now, and on each that was switched away from, whose modules may linger.
         self._leases: list[tuple[str, FileLock]] = []
         if opened.counted:
-            leases.let_go(store.folder)
+            leases.let_go(store.root)
         self._hold(opened)
 
     @property
@@ -110,6 +110,8 @@ class Session:
             self._is_on_trial = False
             return
         self._is_on_trial = True
+        from capgo_client.ready import ReadyTimer
+
         self._timer = ReadyTimer(self._config.app_ready_timeout, lambda: self._expired(opened), clock=self._clock)
         self._timer.start()
 
@@ -121,7 +123,7 @@ class Session:
             if self._closed or not opened.counted:
                 return
             self._stop_timer()
-        self._journal.ready(opened.bundle.version)
+        self._journal().ready(opened.bundle.version)
         try:
             self._confirm(opened, patience=_BRIEFLY)
         except StorageError as exc:
@@ -168,7 +170,7 @@ class Session:
                 return
             self._stop_timer()
         _log.error("a crash of %s was reported: %s", opened.bundle.version, type(error).__name__)
-        self._journal.crashed(opened.bundle.version, error, ready=self._is_ready or not self._is_on_trial)
+        self._journal().crashed(opened.bundle.version, error, ready=self._is_ready or not self._is_on_trial)
         self._judge(
             opened,
             lambda state: boot.crashed(state, opened.bundle.id, token=opened.token, now=self._clock.wall()),
@@ -183,7 +185,7 @@ class Session:
             self._is_on_trial = False
         timeout = self._config.app_ready_timeout
         _log.warning("%s did not say ready in %g s", opened.bundle.version, timeout)
-        self._journal.timed_out(opened.bundle.version, timeout=timeout)
+        self._journal().timed_out(opened.bundle.version, timeout=timeout)
         state = self._judge(
             opened,
             lambda state: boot.timed_out(state, opened.bundle.id, token=opened.token, now=self._clock.wall()),
@@ -217,7 +219,7 @@ class Session:
         self._refresh(opened, after)
         good = self._opening.bundle(after, after.current)
         _log.warning("%s is rolled back to %s, because %s", opened.bundle.version, good.version, message)
-        self._journal.rolled_back(opened.bundle.version)
+        self._journal().rolled_back(opened.bundle.version)
         self._emitter.emit(Event("update_failed", bundle=self._opening.bundle(after, bundle_id), message=message))
         return after
 
@@ -258,7 +260,7 @@ class Session:
             finally:
                 self._switcher = 0
         if bundle.id != before.id:
-            self._journal.switched(bundle, old=before.version)
+            self._journal().switched(bundle, old=before.version)
             self._emitter.emit(Event("set", bundle=bundle, version=bundle.version))
         self._emitter.emit(Event("app_reloaded", bundle=bundle, version=bundle.version))
         return bundle
@@ -267,6 +269,7 @@ class Session:
         lease = self._opening.lease(bundle_id)
         token = os.urandom(16).hex()
         before: list[State] = []
+        from capgo_client.life import decide
 
         def step(state: State) -> State:
             before.append(state)
@@ -314,7 +317,7 @@ class Session:
             held, self._leases = self._leases, []
         for bundle_id, lease in held:
             if bundle_id == self._opened.bundle.id:
-                leases.keep(self._store.folder, bundle_id, lease)
+                leases.keep(self._store.root, bundle_id, lease)
             else:
                 lease.release()
         if timer is None:

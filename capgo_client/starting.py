@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import replace
-
 from capgo_client.errors import StorageError
 from capgo_client.life import schedule
+from capgo_client.log import Log
 from capgo_client.opening import LOCK_PATIENCE
+from capgo_client.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Starting"]
 
-_log = logging.getLogger("capgo_client")
+_log = Log("capgo_client")
 
 
 class Starting:
@@ -38,11 +37,10 @@ class Starting:
 
     def may_wait(self) -> bool:
         """Whether this start waits: its mode says so, and no earlier launch waited in vain."""
-        mode = self._config.mode
-        if mode not in ("always", "onLaunch", "atInstall"):
+        if not self._config.waits:
             return False
         self.candidate = self._opening.candidate()
-        if mode == "atInstall" and not self.candidate.newly_installed:
+        if self._config.mode == "atInstall" and not self.candidate.newly_installed:
             return False
         if not schedule.may_wait(self.candidate.schedule, self._clock.wall()):
             _log.info("not waiting for the update check: the last one was in vain")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-
 from capgo_client.bundle import BUILTIN_ID, BundleStatus
 from capgo_client.errors import Cancelled, StorageError
 from capgo_client.install.audit import audit
 from capgo_client.install.locks import install_lock
 from capgo_client.install.rebuild import adopted
 from capgo_client.life import boot, retention
+from capgo_client.log import Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ __all__ = ["Upkeep"]
 
 PATIENCE = 5.0
 
-_log = logging.getLogger("capgo_client")
+_log = Log("capgo_client")
 
 
 class Upkeep:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-from dataclasses import dataclass, field
+
+from capgo_client.log import Log
+from capgo_client.values import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Order", "Worker"]
 
-_log = logging.getLogger("capgo_client")
+_log = Log("capgo_client")
 
 
 @dataclass(slots=True)

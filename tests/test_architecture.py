@@ -14,18 +14,21 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 #: Lowest first. A part may import those below it; parts of one row are siblings and do not know each other.
 LAYERS = (
-    {"_version", "bundle", "errors", "platforms"},
-    {"seams"},
+    {"_version", "errors", "log", "platforms", "values", "wire"},
+    {"bundle", "seams"},
     {"protocol"},
     {"life", "events"},
     {"verify"},
     {"net", "fetch", "install", "stats"},
+    {"options"},
+    {"addresses"},
     {"config", "event_stream", "ready", "worker"},
     {"service", "delta"},
     {"opening", "arrival", "presence"},
     {"journal"},
     {"progress"},
     {"session", "cycle", "starting", "upkeep"},
+    {"backstage"},
     {"explain", "engine"},
     {"manual", "asking"},
     {"updater"},

@@ -316,7 +316,7 @@ def test_an_options_counterpart_exists(option):
     if where == "environment":
         assert f'"{name}"' in (PACKAGE / "engine.py").read_text("utf-8")
     elif where == "logging":
-        assert f'logging.getLogger("{name}")' in (PACKAGE / "engine.py").read_text("utf-8")
+        assert f'_log = Log("{name}")' in (PACKAGE / "engine.py").read_text("utf-8")
     else:
         assert name in inspect.signature(Updater.__init__).parameters
 

@@ -30,7 +30,8 @@ from capgo_client.protocol.channels import Channel, ChannelStatus
 from capgo_client.protocol.outcomes import Failed, ManifestEntry, UpToDate
 from capgo_client.protocol.requests import Identity
 from capgo_client.protocol.sizes import DownloadSize, FileSize
-from capgo_client.service import Endpoints, Service, Wire
+from capgo_client.service import Endpoints, Service
+from capgo_client.wire import Wire
 
 NOW = 1_767_225_600.0
 MIB = 1024 * 1024

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from capgo_client.cli.mistakes import UsageMistake
 from capgo_client.cli.source_tree import SourceTree, read_source_tree
-from capgo_client.config import checked_app_id, checked_version
 from capgo_client.errors import BindingError, ConfigError
+from capgo_client.options import checked_app_id, checked_version
 from capgo_client.verify.bound import RECORD_NAME, seal_record
 
 if TYPE_CHECKING:

@@ -153,7 +153,7 @@ def _workplace(stack: ExitStack, folder: Path | None) -> Path:
     """A temporary folder on the disk that is asked about."""
     try:
         if folder is None:
-            folder = system.default_data_dir("capgo-selftest").parents[1]
+            folder = Path(system.default_data_dir("capgo-selftest")).parents[1]
             folder.mkdir(parents=True, exist_ok=True)
         made = tempfile.TemporaryDirectory(prefix="capgo-selftest-", dir=folder, ignore_cleanup_errors=True)
     except OSError as exc:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from capgo_client.bundle import BUILTIN_ID
 from capgo_client.cli.mistakes import UsageMistake
-from capgo_client.config import checked_app_id
 from capgo_client.errors import ConfigError, StorageError
 from capgo_client.install.audit import audit
 from capgo_client.install.ledger import FROM_FILE, FROM_NOTHING, NEWER_SCHEMA, Ledger
@@ -24,6 +23,7 @@ from capgo_client.install.rebuild import rebuilt
 from capgo_client.install.store import Store
 from capgo_client.life.newer import from_newer
 from capgo_client.life.state import State
+from capgo_client.options import checked_app_id
 from capgo_client.platforms import system
 from capgo_client.seams import Files
 
@@ -104,7 +104,7 @@ class LookingFiles(Files):
 
 def _folder(args: argparse.Namespace) -> Path:
     try:
-        folder: Path = args.data_dir or system.default_data_dir(checked_app_id(args.app_id))
+        folder = Path(args.data_dir or system.default_data_dir(checked_app_id(args.app_id)))
     except ConfigError as exc:
         raise UsageMistake(f"--app-id {args.app_id}: {exc}") from exc
     if not folder.is_dir():

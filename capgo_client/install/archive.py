@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import stat
 import struct
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
 
 from capgo_client.errors import ArchiveError
 from capgo_client.install.archive_end import Source, damaged, find_directory
 from capgo_client.install.names import NameSet, check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from capgo_client.install.archive_end import Directory
     from capgo_client.seams import Files
@@ -57,13 +58,16 @@ class Limits:
     max_directory: int = 16 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A file or folder of the archive: where its data lies and what it must unpack to."""
+class Entry(NamedTuple):
+    """A file or folder of the archive: where its data lies and what it must unpack to. ``/`` between the parts.
 
-    parts: tuple[str, ...]
+    Until its local header was read, ``data_offset`` is where that stands: one lean object for each of many thousands.
+    """
+
+    path: str
     is_folder: bool
     mode: int
+    flags: int
     method: int
     crc: int
     packed: int
@@ -71,24 +75,14 @@ class Entry:
     data_offset: int
 
     @property
-    def path(self) -> str:
-        """Relative to the bundle, ``/`` between the parts."""
-        return "/".join(self.parts)
+    def parts(self) -> tuple[str, ...]:
+        """The names of its folders and its own."""
+        return tuple(self.path.split("/"))
 
     @property
     def is_executable(self) -> bool:
         """Whether its owner may run it."""
         return bool(self.mode & stat.S_IXUSR)
-
-
-@dataclass(frozen=True, slots=True)
-class _Central:
-    """One record of the directory: the entry (whose data is not found yet) and what its local header must repeat."""
-
-    entry: Entry
-    raw_name: bytes
-    flags: int
-    offset: int
 
 
 def read_directory(fd: int, size: int, *, files: Files, limits: Limits) -> tuple[Entry, ...]:
@@ -105,10 +99,10 @@ def read_directory(fd: int, size: int, *, files: Files, limits: Limits) -> tuple
     source = Source(fd=fd, size=size, files=files)
     directory = find_directory(source)
     _check_directory(directory, limits)
-    records = tuple(_walk(source.read(directory.offset, directory.size), directory.count))
-    _check_sizes(records, archive_size=size, limits=limits)
-    _check_names(records)
-    return _locate(source, records, directory.offset)
+    entries = list(_walk(source.read(directory.offset, directory.size), directory.count))
+    _check_sizes(entries, archive_size=size, limits=limits)
+    _check_names(entries)
+    return _locate(source, entries, directory.offset)
 
 
 def _over(limit: str, why: str) -> ArchiveError:
@@ -126,7 +120,7 @@ def _check_directory(directory: Directory, limits: Limits) -> None:
         raise damaged("archive_empty", "there is nothing in it")
 
 
-def _walk(block: bytes, count: int) -> Iterator[_Central]:
+def _walk(block: bytes, count: int) -> Iterator[Entry]:
     place = 0
     for _ in range(count):
         if len(block) - place < _CENTRAL.size or block[place : place + 4] != _CENTRAL_MARK:
@@ -143,29 +137,32 @@ def _walk(block: bytes, count: int) -> Iterator[_Central]:
         raise damaged("archive_directory", "its directory holds more than the entries it says")
 
 
-def _central(fields: tuple[int, ...], name: bytes, extra: bytes) -> _Central:
-    flags, method, crc = fields[5], fields[6], fields[9]
+def _central(fields: tuple[int, ...], raw_name: bytes, extra: bytes) -> Entry:
+    flags, method = fields[5], fields[6]
     _check_kind(flags, method)
     size, packed, offset = _widen((fields[11], fields[10], fields[18]), extra)
     if fields[15]:
         raise damaged("archive_directory", "an entry lies on another disk")
-    is_folder = name.endswith(b"/")
+    name = _decode_name(raw_name, flags)
+    is_folder = name.endswith("/")
     mode = _check_type(fields[17], is_folder)
     if is_folder and (size or packed):
         raise damaged("archive_folder_data", "a folder has content")
     if method == STORED and size != packed:
         raise damaged("size_mismatch", "an entry that is stored as it is has two sizes")
-    entry = Entry(
-        parts=check_name(_decode_name(name, flags).removesuffix("/")),
+    path = name.removesuffix("/")
+    check_name(path)
+    return Entry(
+        path=path,
         is_folder=is_folder,
         mode=mode,
+        flags=flags,
         method=method,
-        crc=crc,
+        crc=fields[9],
         packed=packed,
         size=size,
-        data_offset=0,
+        data_offset=offset,
     )
-    return _Central(entry=entry, raw_name=name, flags=flags, offset=offset)
 
 
 def _check_kind(flags: int, method: int) -> None:
@@ -199,6 +196,8 @@ def _check_type(attributes: int, is_folder: bool) -> int:  # noqa: FBT001  (both
 
 def _widen(fields: tuple[int, ...], extra: bytes) -> tuple[int, ...]:
     """Replace what does not fit 32 bits by the values of the ZIP64 extra field, which come in this order (4.5.3)."""
+    if not extra and _MAX32 not in fields:
+        return fields
     wide, needed = _find_extra(extra), fields.count(_MAX32)
     if len(wide) < 8 * needed:
         raise damaged("archive_extra", "a ZIP64 field is too short")
@@ -221,8 +220,8 @@ def _find_extra(extra: bytes) -> bytes:
     return wide
 
 
-def _check_sizes(records: tuple[_Central, ...], *, archive_size: int, limits: Limits) -> None:
-    biggest, total = max(record.entry.size for record in records), sum(record.entry.size for record in records)
+def _check_sizes(entries: Sequence[Entry], *, archive_size: int, limits: Limits) -> None:
+    biggest, total = max(entry.size for entry in entries), sum(entry.size for entry in entries)
     if biggest > limits.max_file:
         raise _over("file", f"a file of {biggest} bytes, {limits.max_file} are allowed")
     if total > limits.max_total:
@@ -231,51 +230,51 @@ def _check_sizes(records: tuple[_Central, ...], *, archive_size: int, limits: Li
         raise _over("ratio", f"it unpacks to {total // archive_size} times its size, {limits.max_ratio} are allowed")
 
 
-def _check_names(records: tuple[_Central, ...]) -> None:
+def _check_names(entries: Sequence[Entry]) -> None:
     names = NameSet()
-    for record in records:
-        if record.entry.is_folder:
-            names.add_folder(record.entry.parts)
+    for entry in entries:
+        if entry.is_folder:
+            names.add_folder(entry.parts)
         else:
-            names.add_file(record.entry.parts)
+            names.add_file(entry.parts)
 
 
-def _locate(source: Source, records: tuple[_Central, ...], end: int) -> tuple[Entry, ...]:
+def _locate(source: Source, entries: list[Entry], end: int) -> tuple[Entry, ...]:
     """Follow the local records from the first byte to the directory: no gap, no overlap, nothing unlisted."""
-    order = sorted(range(len(records)), key=lambda index: records[index].offset)
-    starts = [records[index].offset for index in order]
+    order = sorted(range(len(entries)), key=lambda index: entries[index].data_offset)
+    starts = [entries[index].data_offset for index in order]
     if starts[0] != 0:
         raise damaged("archive_overlap", "there is something before its first record")
-    places = [0] * len(records)
-    for index, following in zip(order, [*starts[1:], end], strict=True):
-        places[index] = _read_local(source, records[index], following)
-    return tuple(replace(record.entry, data_offset=place) for record, place in zip(records, places, strict=True))
+    for index, following in zip(order, chain(starts[1:], (end,)), strict=True):
+        entries[index] = entries[index]._replace(data_offset=_read_local(source, entries[index], following))
+    return tuple(entries)
 
 
-def _read_local(source: Source, record: _Central, following: int) -> int:
+def _read_local(source: Source, entry: Entry, following: int) -> int:
     """Hold the local header against the directory; return where the data begins. It must end at ``following``."""
-    entry, fixed = record.entry, _LOCAL.size + len(record.raw_name)
-    header = source.read(record.offset, fixed)
+    raw_name = (entry.path + "/" * entry.is_folder).encode()
+    fixed = _LOCAL.size + len(raw_name)
+    header = source.read(entry.data_offset, fixed)
     mark, _, flags, method, _, _, crc, packed, size, name_size, extra_size = _LOCAL.unpack_from(header)
-    same = (mark, flags, method, name_size) == (_LOCAL_MARK, record.flags, entry.method, len(record.raw_name))
-    if not same or header[_LOCAL.size :] != record.raw_name:
+    same = (mark, flags, method, name_size) == (_LOCAL_MARK, entry.flags, entry.method, len(raw_name))
+    if not same or header[_LOCAL.size :] != raw_name:
         raise damaged("archive_local_header", "an entry's own header differs from the directory")
-    size, packed = _widen((size, packed), source.read(record.offset + fixed, extra_size))
+    size, packed = _widen((size, packed), source.read(entry.data_offset + fixed, extra_size))
     found = (crc, packed, size)
     # With a data descriptor the header may leave the three at zero; its writer did not know them yet (4.4.4).
     unknown = bool(flags & _FLAG_DESCRIPTOR) and found == (0, 0, 0)
     if found != (entry.crc, entry.packed, entry.size) and not unknown:
         raise damaged("archive_local_header", "an entry's own sizes or CRC differ from the directory")
-    start: int = record.offset + fixed + extra_size
-    _check_gap(source, record, start + entry.packed, following)
+    start: int = entry.data_offset + fixed + extra_size
+    _check_gap(source, entry, start + entry.packed, following)
     return start
 
 
-def _check_gap(source: Source, record: _Central, data_end: int, following: int) -> None:
+def _check_gap(source: Source, entry: Entry, data_end: int, following: int) -> None:
     """Between the data and the next record there is nothing, or exactly the data descriptor (4.3.9)."""
     gap = following - data_end
-    if record.flags & _FLAG_DESCRIPTOR:
-        fits = 0 < gap <= _LONGEST_DESCRIPTOR and source.read(data_end, gap) in _descriptors(record.entry)
+    if entry.flags & _FLAG_DESCRIPTOR:
+        fits = 0 < gap <= _LONGEST_DESCRIPTOR and source.read(data_end, gap) in _descriptors(entry)
     else:
         fits = gap == 0
     if not fits:

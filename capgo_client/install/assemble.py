@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import stat
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
 
 from capgo_client.errors import ArchiveError, Cancelled, StorageError
-from capgo_client.install import checked
-from capgo_client.install.folders import Folders, name_refused
+from capgo_client.install.contents import hashed
+from capgo_client.install.folders import Folders
+from capgo_client.install.hands import Hands, parts_of, two
 from capgo_client.install.names import NameSet
 from capgo_client.install.record import FileRecord
 
@@ -29,8 +30,7 @@ _MARGIN = 8 << 20
 _NOTHING = hashlib.sha256(b"").digest()
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """One file of the new version: its name, its SHA-256, its size, and where its content may be had.
 
     An empty one needs no source.
@@ -39,7 +39,12 @@ class Piece:
     parts: tuple[str, ...]
     digest: bytes
     size: int
-    sources: tuple[Path, ...]
+    sources: tuple[str | Path, ...]
+
+    @property
+    def path(self) -> str:
+        """Its name as one text, ``/`` between the parts."""
+        return "/".join(self.parts)
 
 
 def assemble(
@@ -58,13 +63,7 @@ def assemble(
         OSError: the disk.
     """
     _check(pieces, limits)
-    work = _Assembly(target, files=files, left=sum(piece.size for piece in pieces))
-    records = []
-    for piece in pieces:
-        if should_stop():
-            raise Cancelled("the installation was ended from this side")
-        records.append(work.add(piece))
-    return tuple(sorted(records))
+    return _Assembly(target, files=files, should_stop=should_stop).run(pieces)
 
 
 def _check(pieces: Sequence[Piece], limits: Limits) -> None:
@@ -82,33 +81,53 @@ def _check(pieces: Sequence[Piece], limits: Limits) -> None:
 
 
 class _Assembly:
-    def __init__(self, target: Path, *, files: Files, left: int) -> None:
+    """One run: the folders made so far, and whether this file system shares blocks."""
+
+    def __init__(self, target: Path, *, files: Files, should_stop: Callable[[], bool]) -> None:
         self._files = files
         self._target = target
+        self._should_stop = should_stop
         self._folders = Folders(target, files=files)
-        self._left = left
+        self._hands = Hands(self._add_all, most=two())
+        self._records: list[FileRecord] = []
+        self._total = 0
         self._may_clone = True
 
-    def add(self, piece: Piece) -> FileRecord:
+    def run(self, pieces: Sequence[Piece]) -> tuple[FileRecord, ...]:
+        """Every piece; their records, sorted."""
+        self._total = sum(piece.size for piece in pieces)
+        # All folders first: of two threads that come to one, both might make it.
+        for piece in pieces:
+            self._folders.make(piece.path.rpartition("/")[0])
+        # And one piece by itself: it tells whether blocks can be shared and, if not, whether there is room.
+        self._add_all(pieces[:1])
+        self._hands.run(parts_of(pieces[1:]))
+        return tuple(sorted(self._records, key=attrgetter("path")))
+
+    def _add_all(self, pieces: Sequence[Piece]) -> None:
+        for piece in pieces:
+            self._stop_if_told()
+            self._records.append(self._add(piece))
+
+    def _stop_if_told(self) -> None:
+        if self._hands.failed or self._should_stop():
+            raise Cancelled("the installation was ended from this side")
+
+    def _add(self, piece: Piece) -> FileRecord:
         """Make one file."""
-        path = self._folders.make(piece.parts[:-1]) / piece.parts[-1]
-        try:
-            fd = self._files.open_new(path)
-        except (OSError, UnicodeEncodeError) as exc:
-            name_refused(exc, piece.parts)
-            raise
+        name = piece.path
+        fd, path = self._folders.new_file(name)
         try:
             if piece.digest != _NOTHING and not any(self._copied(piece, source, fd, path) for source in piece.sources):
                 raise StorageError(
-                    f"the file {'/'.join(piece.parts)[:80]!a} was here a moment ago and is not any more",
+                    f"the file {name[:80]!a} was here a moment ago and is not any more",
                     code="source_changed",
                 )
         finally:
             self._files.close(fd)
-        self._left -= piece.size
-        return FileRecord(path="/".join(piece.parts), size=piece.size, sha256=piece.digest.hex())
+        return FileRecord(name, piece.size, piece.digest.hex())
 
-    def _copied(self, piece: Piece, source: Path, fd: int, path: Path) -> bool:
+    def _copied(self, piece: Piece, source: str | Path, fd: int, path: str) -> bool:
         """Whether the file now has the content that it must have."""
         try:
             found = self._files.open_read(source)
@@ -118,7 +137,7 @@ class _Assembly:
             if not stat.S_ISREG(self._files.fstat(found).st_mode):
                 return False
             if self._clone(found, fd):
-                size, digest = self._read_back(path)
+                size, digest = self._read_back(path, piece.size)
             else:
                 size, digest = self._copy(found, fd, piece.size)
         finally:
@@ -133,7 +152,8 @@ class _Assembly:
         if self._may_clone and not self._files.clone(source, target):
             self._may_clone = False  # here it never works, and each try costs
             free = self._files.free_bytes(self._target)
-            if free is not None and self._left > free - _MARGIN:
+            left = self._total - sum(record.size for record in self._records)
+            if free is not None and left > free - _MARGIN:
                 raise StorageError(
                     "there is not enough free space for the update",
                     code="insufficient_disk_space",
@@ -141,24 +161,27 @@ class _Assembly:
                 )
         return self._may_clone
 
-    def _read(self, source: int) -> bytes:
-        try:
-            return self._files.read(source, _STEP)
-        except OSError:
-            return b""  # as if it ended here: then its hash is wrong, and another source may be sound
-
-    def _read_back(self, path: Path) -> tuple[int, bytes]:
+    def _read_back(self, path: str, size: int) -> tuple[int, bytes]:
         fd = self._files.open_read(path)
         try:
-            return checked.hashed(fd, files=self._files)
+            return hashed(fd, size=size, files=self._files)
         finally:
             self._files.close(fd)
 
     def _copy(self, source: int, target: int, most: int) -> tuple[int, bytes]:
-        """Copy and hash; a source that has become longer is cut off, and its hash is then wrong."""
+        """Copy and hash the very bytes; a source that has become longer is cut off, and its hash is then wrong."""
         digest, size = hashlib.sha256(), 0
-        while size <= most and (chunk := self._read(source)):
+        # As much as there must be and a byte more, to see that nothing follows: a larger buffer costs time.
+        while size <= most and (chunk := self._read(source, min(_STEP, most + 1 - size))):
+            if size:
+                self._stop_if_told()
             digest.update(chunk)
             size += len(chunk)
             self._files.write_all(target, chunk)
         return size, digest.digest()
+
+    def _read(self, source: int, size: int) -> bytes:
+        try:
+            return self._files.read(source, size)
+        except OSError:
+            return b""  # as if it ended here: then its hash is wrong, and another source may be sound

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import stat
+from operator import attrgetter
 
 from capgo_client.errors import Cancelled
-from capgo_client.install.checked import hashed, is_passing
+from capgo_client.install.checked import is_passing
+from capgo_client.install.contents import hashed
 from capgo_client.install.seal import SealError, read_list, read_seal
 from capgo_client.install.store import APP, LEASE, cannot_look
 from capgo_client.install.trees import remove_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from capgo_client.install.record import FileRecord
@@ -45,11 +48,14 @@ def _problems(folder: Path, *, files: Files, should_stop: Callable[[], bool]) ->
     if not _is_file(folder / LEASE, files=files):
         problems.append("its lease is not a file")
     expected = {record.path: record for record in records if _BYTE_CODE not in record.path.split("/")[:-1]}
-    for path in _files_below(folder / APP, "", problems, files=files):
-        record = expected.pop(path, None)
+    for name, path, is_plain in _files_below(os.fspath(folder / APP), "", problems, files=files):
+        record = expected.pop(name, None)
         if should_stop():
             raise Cancelled("the verify was stopped")
-        fault = f"{path} does not belong" if record is None else _fault(folder / APP / path, record, files=files)
+        if record is None:
+            fault = f"{name} does not belong"
+        else:
+            fault = _fault(path, record, files=files) if is_plain else f"{name} is not a plain file"
         if fault:
             problems.append(fault)
     problems.extend(f"{path} is missing" for path in sorted(expected))
@@ -66,31 +72,29 @@ def _is_file(path: Path, *, files: Files) -> bool:
         return False
 
 
-def _files_below(folder: Path, prefix: str, problems: list[str], *, files: Files) -> list[str]:
-    found: list[str] = []
+def _files_below(folder: str, prefix: str, problems: list[str], *, files: Files) -> Iterator[tuple[str, str, bool]]:
+    """Name and path of all below but folders, and whether it is a plain file; what cannot be listed is a problem."""
     try:
         if not stat.S_ISDIR(files.lstat(folder).st_mode):
             problems.append(f"{prefix or 'app/'} is not a folder")
-            return found
-        entries = sorted(files.scan(folder), key=lambda entry: entry.name)
+            return
+        entries = sorted(files.scan(folder), key=attrgetter("name"))
     except OSError as exc:
         if is_passing(exc):
             raise
         problems.append(f"{prefix or 'the folder'} cannot be read: {exc.strerror}")
-        return found
+        return
     for entry in entries:
-        path = folder / entry.name
+        path = f"{folder}{os.sep}{entry.name}"
         if not entry.is_dir(follow_symlinks=False):
-            found.append(prefix + entry.name)
+            yield prefix + entry.name, path, entry.is_file(follow_symlinks=False)
         elif entry.name != _BYTE_CODE:
-            found.extend(_files_below(path, f"{prefix}{entry.name}/", problems, files=files))
+            yield from _files_below(path, f"{prefix}{entry.name}/", problems, files=files)
         else:
-            _drop_byte_code(path, files=files)
-    return found
+            _drop_byte_code(folder, path, files=files)
 
 
-def _drop_byte_code(folder: Path, *, files: Files) -> None:
-    parent = folder.parent
+def _drop_byte_code(parent: str, folder: str, *, files: Files) -> None:
     try:
         mode = stat.S_IMODE(files.lstat(parent).st_mode)
         files.chmod(parent, 0o700)
@@ -102,24 +106,31 @@ def _drop_byte_code(folder: Path, *, files: Files) -> None:
         return  # it does no harm where it is
 
 
-def _fault(path: Path, record: FileRecord, *, files: Files) -> str:
+def _fault(path: str, record: FileRecord, *, files: Files) -> str:
     try:
-        if not stat.S_ISREG(files.lstat(path).st_mode):
-            return f"{record.path} is not a plain file"
-        size, digest = _digest(path, files=files)
+        found = _digest(path, record.size, files=files)
     except OSError as exc:
         if is_passing(exc):
             raise
         return f"{record.path} cannot be read: {exc.strerror}"
+    if found is None:
+        return f"{record.path} is not a plain file"
+    size, digest = found
     if size != record.size:
         return f"{record.path} has {size} bytes instead of {record.size}"
     return "" if digest == record.sha256 else f"{record.path} was changed"
 
 
-def _digest(path: Path, *, files: Files) -> tuple[int, str]:
+def _digest(path: str, size: int, *, files: Files) -> tuple[int, str] | None:
+    """Size and SHA-256 of a plain file, none of another size than it must have; None where something else is there."""
     fd = files.open_read(path)
     try:
-        size, digest = hashed(fd, files=files)
+        found = files.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        if found.st_size != size:
+            return found.st_size, ""
+        found_size, digest = hashed(fd, size=size, files=files)
     finally:
         files.close(fd)
-    return size, digest.hex()
+    return found_size, digest.hex()

@@ -6,20 +6,16 @@ It guards against torn writes and rotten disks, not against an attacker, who cou
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import stat
 import zlib
 
-from capgo_client.install.trees import remove_tree
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from typing import TypeVar
 
-    from capgo_client.seams import Files
+    from capgo_client.seams import Files, StrPath
 
     T = TypeVar("T")
 
@@ -86,13 +82,15 @@ def unpack(data: bytes) -> object:
     return document
 
 
-def read(path: Path, *, files: Files, limit: int) -> object:
+def read(path: StrPath, *, files: Files, limit: int) -> object:
     """The document in a file of at most ``limit`` bytes; raises OSError or DamagedError."""
     return unpack(files.read_bytes(path, limit))
 
 
 def hashed(fd: int, *, files: Files) -> tuple[int, bytes]:
     """Size and SHA-256 of what an open file holds from here on, in bounded memory; raises OSError."""
+    import hashlib  # only the worker comes here, and every launch imports this module
+
     digest, size = hashlib.sha256(), 0
     while chunk := files.read(fd, _CHUNK):
         digest.update(chunk)
@@ -100,10 +98,10 @@ def hashed(fd: int, *, files: Files) -> tuple[int, bytes]:
     return size, digest.digest()
 
 
-def write_synced(path: Path, data: bytes, *, files: Files) -> None:
+def write_synced(path: StrPath, data: bytes, *, files: Files) -> None:
     """Write a new file and bring it to the platter. A leftover of that name, from a start that was killed, goes."""
     if files.exists(path):
-        remove_tree(path, files=files)
+        _remove(path, files=files)
     fd = files.open_new(path)
     try:
         files.write_all(fd, data)
@@ -112,22 +110,30 @@ def write_synced(path: Path, data: bytes, *, files: Files) -> None:
         files.close(fd)
 
 
-def put(source: Path, target: Path, *, files: Files) -> None:
+def put(source: StrPath, target: StrPath, *, files: Files) -> None:
     """Rename a file of ours over another; a folder that has its name, which nobody can have wanted, goes."""
     try:
         files.rename(source, target)
     except OSError:
         if not _is_folder(target, files=files):
             raise
-        remove_tree(target, files=files)
+        _remove(target, files=files)
         files.rename(source, target)
 
 
-def _is_folder(path: Path, *, files: Files) -> bool:
+def _remove(path: StrPath, *, files: Files) -> None:
+    from pathlib import Path
+
+    from capgo_client.install.trees import remove_tree
+
+    remove_tree(Path(path), files=files)
+
+
+def _is_folder(path: StrPath, *, files: Files) -> bool:
     return files.exists(path) and stat.S_ISDIR(files.lstat(path).st_mode)
 
 
-def sync_folder(path: Path, *, files: Files) -> None:
+def sync_folder(path: StrPath, *, files: Files) -> None:
     """Bring a folder's list of names to the platter, where the system lets a folder be opened (Windows does not)."""
     try:
         fd = files.open_folder(path)

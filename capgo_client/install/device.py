@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
-from dataclasses import dataclass
 
 from capgo_client.install import checked
 from capgo_client.install.locks import FileLock
+from capgo_client.log import Log
 from capgo_client.protocol.requests import is_valid_device_id
+from capgo_client.values import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _NAME = "device-id"
 #: So long the first caller waits for another process that changes the state (seconds).
 _PATIENCE = 1.0
 
-_log = logging.getLogger("capgo_client.install")
+_log = Log("capgo_client.install")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,21 +2,25 @@
 
 The directory is judged whole before the first byte is written (``archive.read_directory``); what it declared is then
 counted again while unpacking. Memory stays flat: steps of 128 KiB. Nothing is flushed here; the store does that once.
+
+Much of it is shared by two threads (``hands``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import zlib
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from capgo_client.errors import ArchiveError, Cancelled
 from capgo_client.install.archive import DEFLATED, read_directory
-from capgo_client.install.folders import Folders, name_refused
+from capgo_client.install.folders import Folders
+from capgo_client.install.hands import Hands, parts_of, two
 from capgo_client.install.record import FileRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from capgo_client.install.archive import Entry, Limits
@@ -33,6 +37,7 @@ def extract(
     """Unpack ``archive`` into ``target``, an existing empty folder; return its files sorted by path.
 
     On an error what was written so far stays for the caller to remove. A folder at the top is kept as it is.
+    ``should_stop`` is asked from two threads. None of them goes on when this has returned or raised.
 
     Raises:
         ArchiveError: those of ``read_directory``, ``crc_fail``, ``size_mismatch``, ``unzip_fail`` (deflate data that
@@ -56,29 +61,30 @@ class _Unpacking:
         self._files = files
         self._should_stop = should_stop
         self._folders = Folders(target, files=files)
+        self._hands = Hands(self._unpack, most=two() if files.preads_at_once else 1)
+        self._records: list[FileRecord] = []
 
-    def run(self, entries: tuple[Entry, ...]) -> tuple[FileRecord, ...]:
+    def run(self, entries: Sequence[Entry]) -> tuple[FileRecord, ...]:
         """Every entry; the records of the files, sorted."""
-        records = []
+        # All folders first: of two threads that come to one, both might make it.
+        for entry in entries:
+            if entry.is_folder:
+                self._stop_if_told()
+            self._folders.make(entry.path if entry.is_folder else entry.path.rpartition("/")[0])
+        self._hands.run(parts_of([entry for entry in entries if not entry.is_folder]))
+        return tuple(sorted(self._records, key=attrgetter("path")))
+
+    def _unpack(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             self._stop_if_told()
-            if entry.is_folder:
-                self._folders.make(entry.parts)
-            else:
-                records.append(self._file(entry))
-        return tuple(sorted(records))
+            self._records.append(self._file(entry))
 
     def _stop_if_told(self) -> None:
-        if self._should_stop():
+        if self._hands.failed or self._should_stop():
             raise Cancelled("the installation was ended from this side")
 
     def _file(self, entry: Entry) -> FileRecord:
-        path = self._folders.make(entry.parts[:-1]) / entry.parts[-1]
-        try:
-            fd = self._files.open_new(path, 0o700 if entry.is_executable else 0o600)
-        except (OSError, UnicodeEncodeError) as exc:
-            name_refused(exc, entry.parts)
-            raise
+        fd, _ = self._folders.new_file(entry.path, is_executable=entry.is_executable)
         try:
             return self._fill(fd, entry)
         finally:
@@ -99,7 +105,7 @@ class _Unpacking:
             raise _wrong(entry, "size_mismatch", "holds less than it declares")
         if crc != entry.crc:
             raise _wrong(entry, "crc_fail", "does not have its CRC-32")
-        return FileRecord(path=entry.path, size=size, sha256=digest.hexdigest())
+        return FileRecord(entry.path, size, digest.hexdigest())
 
     def _packed(self, entry: Entry) -> Iterator[bytes]:
         """The entry's bytes as they stand in the archive."""

@@ -9,17 +9,15 @@ import threading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from capgo_client.install.locks import FileLock
 
 __all__ = ["keep", "let_go"]
 
-_kept: dict[Path, dict[str, FileLock]] = {}
+_kept: dict[str, dict[str, FileLock]] = {}
 _lock = threading.Lock()
 
 
-def keep(folder: Path, bundle_id: str, lease: FileLock) -> None:
+def keep(folder: str, bundle_id: str, lease: FileLock) -> None:
     """Hold ``lease`` from now on; a second one on the same bundle is given back at once."""
     with _lock:
         held = _kept.setdefault(folder, {})
@@ -29,7 +27,7 @@ def keep(folder: Path, bundle_id: str, lease: FileLock) -> None:
             held[bundle_id] = lease
 
 
-def let_go(folder: Path) -> None:
+def let_go(folder: str) -> None:
     """This process opens anew from ``folder``: what it ran from before is over."""
     with _lock:
         for lease in _kept.pop(folder, {}).values():

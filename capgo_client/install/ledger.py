@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 
 from capgo_client.errors import StorageError
 from capgo_client.install import checked
 from capgo_client.install.locks import FileLock
 from capgo_client.life.document import SCHEMA, DocumentError, from_document, to_document
+from capgo_client.log import Log
+from capgo_client.seams import below, name_of
+from capgo_client.values import dataclass, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from capgo_client.life.state import State
-    from capgo_client.seams import Files
+    from capgo_client.seams import Files, StrPath
 
 __all__ = ["FROM_FILE", "FROM_NOTHING", "FROM_OLDER", "FROM_SEALS", "NEWER_SCHEMA", "Ledger", "Loaded", "LockBusyError"]
 
@@ -32,7 +32,7 @@ NEWER_SCHEMA = "a state file of a newer library (read only)"
 #: A state document is some kilobytes; what is larger is not ours.
 _LIMIT = 4 << 20
 
-_log = logging.getLogger("capgo_client.install")
+_log = Log("capgo_client.install")
 
 
 class LockBusyError(StorageError):
@@ -65,7 +65,7 @@ class Ledger:
 
     def __init__(
         self,
-        folder: Path,
+        folder: StrPath,
         *,
         files: Files,
         fresh: Callable[[], State],
@@ -78,14 +78,14 @@ class Ledger:
         self._rebuild = rebuild
         self._newer = newer
         self._thread_lock = threading.Lock()
-        self._lock = FileLock(folder / "state.lock", files=files)
+        self._lock = FileLock(below(folder, "state.lock"), files=files)
 
     def load(self) -> Loaded:
         """The newest state that can be read. Never raises: what is damaged is passed over, and the log says so."""
         obstacle = ""
         for name, origin in (("state.json", FROM_FILE), ("state.old", FROM_OLDER)):
             try:
-                found = self._load_one(self._folder / name, origin)
+                found = self._load_one(below(self._folder, name), origin)
             except OSError as exc:
                 obstacle = f"{name} cannot be read at the moment: {exc.strerror}"
                 _log.warning("%s", obstacle)
@@ -106,7 +106,7 @@ class Ledger:
         _log.warning("the state file is lost; what is known of the installs was rebuilt from their sealed records")
         return Loaded(rebuilt, FROM_SEALS, obstacle)
 
-    def _load_one(self, path: Path, origin: str) -> Loaded | None:
+    def _load_one(self, path: StrPath, origin: str) -> Loaded | None:
         """One generation; None where it is missing or damaged. Raises OSError where that cannot be told now."""
         try:
             # The older generation lacks the last change.
@@ -120,7 +120,7 @@ class Ledger:
         except (OSError, checked.DamagedError, DocumentError) as exc:
             if isinstance(exc, OSError) and checked.is_passing(exc):
                 raise
-            _log.warning("%s cannot be used: %s", path.name, exc)
+            _log.warning("%s cannot be used: %s", name_of(path), exc)
             return None
 
     @contextmanager
@@ -163,7 +163,7 @@ class Ledger:
         if not loaded.writable:
             code = "state_newer" if loaded.origin == NEWER_SCHEMA else "state_unreadable"
             raise StorageError(loaded.obstacle, code=code)
-        new, current, old = (self._folder / name for name in ("state.new", "state.json", "state.old"))
+        new, current, old = (below(self._folder, name) for name in ("state.new", "state.json", "state.old"))
         files = self._files
         try:
             checked.write_synced(new, checked.pack(to_document(state)), files=files)

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
 import threading
@@ -14,20 +13,19 @@ import weakref
 from contextlib import contextmanager
 
 from capgo_client.errors import StorageError
-from capgo_client.install.trees import remove_tree
+from capgo_client.log import Log
 from capgo_client.platforms import system
-from capgo_client.seams import Clock
+from capgo_client.seams import Clock, below, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from capgo_client.seams import Files
+    from capgo_client.seams import Files, StrPath
 
 __all__ = ["FileLock", "abandon_exclusive", "install_lock"]
 
-_log = logging.getLogger("capgo_client.install")
+_log = Log("capgo_client.install")
 
 #: Pause between two looks at a lock that is taken (seconds).
 _POLL = 0.005
@@ -42,7 +40,7 @@ _exclusive: weakref.WeakSet[FileLock] = weakref.WeakSet()
 class FileLock:
     """A lock on a file; ``shared`` ones tolerate each other. Released by the system when the process ends."""
 
-    def __init__(self, path: Path, *, files: Files, shared: bool = False) -> None:
+    def __init__(self, path: StrPath, *, files: Files, shared: bool = False) -> None:
         self._path = path
         self._files = files
         self._shared = shared
@@ -91,11 +89,15 @@ class FileLock:
         if stat.S_ISREG(mode):
             if mode & _OURS == _OURS:
                 return False
-            _log.warning("%s may not be used by its owner; that is set right", self._path.name)
+            _log.warning("%s may not be used by its owner; that is set right", name_of(self._path))
             self._files.chmod(self._path, _OURS)
         elif stat.S_ISLNK(mode) or stat.S_ISDIR(mode):
-            _log.warning("%s is no file, which a lock has to be; it is removed", self._path.name)
-            remove_tree(self._path, files=self._files)
+            _log.warning("%s is no file, which a lock has to be; it is removed", name_of(self._path))
+            from pathlib import Path
+
+            from capgo_client.install.trees import remove_tree
+
+            remove_tree(Path(self._path), files=self._files)
         else:
             return False
         return True
@@ -122,7 +124,7 @@ class FileLock:
             if self._pid == os.getpid():  # a forked child's copy is the parent's lock
                 system.unlock(fd)
         except OSError as exc:
-            _log.debug("unlocking %s: %s", self._path.name, exc.strerror)
+            _log.debug("unlocking %s: %s", name_of(self._path), exc.strerror)
         finally:
             self._close(fd)
 
@@ -130,7 +132,7 @@ class FileLock:
         try:
             self._files.close(fd)
         except OSError as exc:
-            _log.debug("closing %s: %s", self._path.name, exc.strerror)
+            _log.debug("closing %s: %s", name_of(self._path), exc.strerror)
 
     def abandon(self) -> None:
         """Forget the lock in a forked child: close this copy of the handle, leave the parent's lock alone."""
@@ -151,9 +153,9 @@ def abandon_exclusive() -> None:
 
 
 @contextmanager
-def install_lock(folder: Path, *, files: Files, patience: float) -> Iterator[None]:
+def install_lock(folder: StrPath, *, files: Files, patience: float) -> Iterator[None]:
     """Hold the lock of who makes or removes installs. Raises StorageError ``install_busy`` or ``state_unwritable``."""
-    lock = FileLock(folder / "install.lock", files=files)
+    lock = FileLock(below(folder, "install.lock"), files=files)
     try:
         free = lock.acquire(patience=patience)
     except OSError as exc:

@@ -6,8 +6,7 @@ signature proves is each hash by itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from capgo_client.errors import ArchiveError
 from capgo_client.install.names import NameSet, check_name
@@ -51,8 +50,7 @@ class PathError(ArchiveError):
         self.file_name = file_name
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """One file of the new version.
 
     ``raw`` is the name as it stands, ``bare`` the one without ``.br``; equal where the name does not end so. Which
@@ -124,7 +122,7 @@ def _check_duplicates(entries: Sequence[Entry]) -> None:
 def _names(file_name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     try:
         raw = check_name(file_name)
-        bare = check_name(file_name.removesuffix(_COMPRESSED))
+        bare = check_name(file_name.removesuffix(_COMPRESSED)) if file_name.endswith(_COMPRESSED) else raw
     except ArchiveError as exc:
         raise _refused(exc, file_name) from exc
     return raw, bare

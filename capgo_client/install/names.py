@@ -6,6 +6,7 @@ one system installs on all. A name is taken as it is: never percent-decoded (sec
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from capgo_client.errors import ArchiveError
@@ -24,6 +25,13 @@ _DEVICES = frozenset(
     {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"}
     | {f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789\u00b9\u00b2\u00b3"}
 )
+#: Nearly every name there is, and allowed as it stands: parts of plain letters, digits, ``_ - .`` that neither begin
+#: nor end in a dot and are no device. What does not match is looked at closely.
+_PLAIN = re.compile(
+    r"(?!(?:.*/)?(?:con|prn|aux|nul|com\d|lpt\d)(?:[./]|\Z))"
+    r"[0-9a-z_-](?:[0-9a-z_.-]*[0-9a-z_-])?(?:/[0-9a-z_-](?:[0-9a-z_.-]*[0-9a-z_-])?)*",
+    re.ASCII | re.IGNORECASE,
+)
 
 
 def check_name(name: str) -> tuple[str, ...]:
@@ -34,6 +42,8 @@ def check_name(name: str) -> tuple[str, ...]:
             (absolute, a drive, a ``.`` or ``..`` part), ``name_character``, ``name_empty`` (or an empty part),
             ``name_too_long``, ``name_trailing`` (dot or space at the end of a part), ``name_reserved``.
     """
+    if len(name) <= _MAX_PART_BYTES and name.count("/") < _MAX_DEPTH and _PLAIN.fullmatch(name):
+        return tuple(name.split("/"))
     size = _utf8_size(name)
     _check_characters(name)
     parts = tuple(name.split("/"))
@@ -104,8 +114,10 @@ class NameSet:
     """
 
     def __init__(self) -> None:
+        #: Every path so far, files and folders, by what it has in common with the spellings that are taken for it.
         self._spelling: dict[str, str] = {}
         self._folders: set[str] = set()
+        #: Folders that were listed by themselves; the others are only parents.
         self._listed: set[str] = set()
 
     def add_file(self, parts: tuple[str, ...]) -> None:
@@ -114,40 +126,43 @@ class NameSet:
         Raises:
             ArchiveError: ``name_duplicate``, ``name_collision`` (another spelling), ``name_file_and_folder``.
         """
-        self._add_parents(parts)
         path = "/".join(parts)
+        self._add_parents(path)
         if path in self._folders:
             raise _refused(path, "name_file_and_folder", "it is a file and a folder")
-        self._list(path)
+        if not self._claim(path):
+            raise _refused(path, "name_duplicate", "it is there twice")
 
     def add_folder(self, parts: tuple[str, ...]) -> None:
         """Take a folder that is listed by itself; raises as ``add_file``."""
-        self._add_parents(parts)
         path = "/".join(parts)
-        if path in self._listed and path not in self._folders:
-            raise _refused(path, "name_file_and_folder", "it is a file and a folder")
-        self._list(path)
-        self._folders.add(path)
-
-    def _list(self, path: str) -> None:
+        self._add_parents(path)
+        self._add_parent(path)
         if path in self._listed:
             raise _refused(path, "name_duplicate", "it is there twice")
-        self._claim(path)
         self._listed.add(path)
 
-    def _add_parents(self, parts: tuple[str, ...]) -> None:
-        for depth in range(len(parts) - 1, 0, -1):
-            path = "/".join(parts[:depth])
-            if path in self._folders:
-                return  # and so are its parents
-            if path in self._listed:
-                raise _refused(path, "name_file_and_folder", "it is a file and a folder")
-            self._claim(path)
-            self._folders.add(path)
+    def _add_parents(self, path: str) -> None:
+        end = path.rfind("/")
+        while end > 0 and self._add_parent(path[:end]):
+            end = path.rfind("/", 0, end)
 
-    def _claim(self, path: str) -> None:
-        if self._spelling.setdefault(_fold(path), path) != path:
+    def _add_parent(self, path: str) -> bool:
+        """Take a folder; say whether it is new (else its parents were taken with it)."""
+        if path in self._folders:
+            return False
+        if not self._claim(path):
+            raise _refused(path, "name_file_and_folder", "it is a file and a folder")
+        self._folders.add(path)
+        return True
+
+    def _claim(self, path: str) -> bool:
+        """Whether nothing has this path so far; raises for another spelling of it."""
+        known, folded = len(self._spelling), _fold(path)
+        # One object for both, where they are equal: that is most of what fifty thousand names cost.
+        if self._spelling.setdefault(path if folded == path else folded, path) != path:
             raise _refused(path, "name_collision", "another name differs from it only in case, composition or width")
+        return len(self._spelling) > known
 
 
 def _fold(path: str) -> str:

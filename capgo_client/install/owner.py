@@ -8,28 +8,29 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import stat
 
 from capgo_client.errors import StorageError
+from capgo_client.log import INFO, WARNING, Log
 from capgo_client.platforms import system
+from capgo_client.seams import below
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from capgo_client.seams import Files
+    from capgo_client.seams import Files, StrPath
 
 __all__ = ["claim", "exposed_above", "is_owned"]
 
 _OURS = 0o700
 _ROOT = 0
 
-_log = logging.getLogger("capgo_client.install")
+_log = Log("capgo_client.install")
 
 
-def claim(folder: Path, *, files: Files) -> frozenset[int]:
+def claim(folder: StrPath, *, files: Files) -> frozenset[int]:
     """Make sure that ``folder`` is ours alone, as far as that can be had; the user ids that count as ours in it.
 
     None at all means that this system has no such ids (Windows, where the user's profile is what keeps others out).
@@ -72,10 +73,10 @@ def exposed_above(folder: Path, *, files: Files) -> Path | None:
     return None
 
 
-def _narrow(folder: Path, found: os.stat_result, *, files: Files) -> None:
+def _narrow(folder: StrPath, found: os.stat_result, *, files: Files) -> None:
     """Shut others out, aloud where they could write. On a file system without permissions that changes nothing."""
     writable = found.st_mode & 0o022
-    level = logging.WARNING if writable else logging.INFO
+    level = WARNING if writable else INFO
     what = "written" if writable else "read"
     try:
         files.chmod(folder, _OURS)
@@ -85,12 +86,12 @@ def _narrow(folder: Path, found: os.stat_result, *, files: Files) -> None:
         _log.log(level, "the data directory could be %s by other users of this machine; it is made private", what)
 
 
-def _keeps_no_owners(folder: Path, owner: int, *, files: Files) -> bool:
+def _keeps_no_owners(folder: StrPath, owner: int, *, files: Files) -> bool:
     """Whether what we make there is shown as that very owner's too, or nobody can write there at all.
 
     The shared storage of a phone, a stick and a network share know one owner for all that is on them.
     """
-    probe = folder / f".owner-{os.urandom(8).hex()}"
+    probe = below(folder, f".owner-{os.urandom(8).hex()}")
     try:
         fd = files.open_new(probe)
     except OSError as exc:

@@ -6,12 +6,11 @@ What was held against bad versions is lost with the state; they may be tried onc
 
 from __future__ import annotations
 
-import logging
-from dataclasses import replace
-
 from capgo_client.bundle import BUILTIN_ID, BundleStatus
 from capgo_client.life import verdicts
 from capgo_client.life.state import Install, State
+from capgo_client.log import Log
+from capgo_client.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["adopted", "install_of", "rebuilt"]
 
-_log = logging.getLogger("capgo_client.install")
+_log = Log("capgo_client.install")
 
 
 def install_of(seal: Seal) -> Install:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["FileRecord"]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class FileRecord:
+class FileRecord(NamedTuple):
     """A file of a bundle: path relative to the bundle with ``/`` between the parts, size in bytes, SHA-256 in hex."""
 
     path: str

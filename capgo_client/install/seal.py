@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import stat
-from dataclasses import asdict, dataclass, fields
 
 from capgo_client.install import checked
-from capgo_client.install.record import FileRecord
+from capgo_client.seams import below, name_of
+from capgo_client.values import dataclass, fields
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
-    from capgo_client.seams import Files
+    from capgo_client.install.record import FileRecord
+    from capgo_client.seams import Files, StrPath
 
 __all__ = ["FILES_NAME", "SEAL_NAME", "SEAL_SCHEMA", "Seal", "SealError", "file_list", "read_list", "read_seal"]
 
@@ -54,7 +54,7 @@ class Seal:
 
     def packed(self) -> bytes:
         """The seal as the bytes of its file."""
-        return checked.pack({"schema": SEAL_SCHEMA, **asdict(self)})
+        return checked.pack({"schema": SEAL_SCHEMA, **{each.name: getattr(self, each.name) for each in fields(self)}})
 
 
 def file_list(records: Sequence[FileRecord]) -> tuple[bytes, str]:
@@ -70,12 +70,12 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def read_seal(folder: Path, *, files: Files) -> Seal:
+def read_seal(folder: StrPath, *, files: Files) -> Seal:
     """The seal of the install in ``folder``; raises SealError for a bad one, OSError for one not readable just now."""
     try:
         if not stat.S_ISDIR(files.lstat(folder).st_mode):
             raise SealError("the seal cannot be read: its folder is a link, or no folder at all")
-        document = checked.read(folder / SEAL_NAME, files=files, limit=_SEAL_LIMIT)
+        document = checked.read(below(folder, SEAL_NAME), files=files, limit=_SEAL_LIMIT)
         if not isinstance(document, dict) or document.pop("schema", None) != SEAL_SCHEMA:
             raise SealError("the seal is of another library version")
         seal = Seal(**document)
@@ -85,7 +85,7 @@ def read_seal(folder: Path, *, files: Files) -> Seal:
         raise SealError(f"the seal cannot be read: {exc.strerror}") from exc
     except (checked.DamagedError, TypeError) as exc:
         raise SealError(f"the seal cannot be read: {exc}") from exc
-    if not all(_fits(getattr(seal, f.name), str(f.type)) for f in fields(Seal)) or seal.id != folder.name:
+    if not all(_fits(getattr(seal, f.name), f.type) for f in fields(Seal)) or seal.id != name_of(folder):
         raise SealError("the seal belongs to another install")
     return seal
 
@@ -94,10 +94,12 @@ def _fits(value: object, kind: str) -> bool:
     return isinstance(value, _KINDS[kind]) and not isinstance(value, bool)
 
 
-def read_list(folder: Path, seal: Seal, *, files: Files) -> tuple[FileRecord, ...]:
+def read_list(folder: StrPath, seal: Seal, *, files: Files) -> tuple[FileRecord, ...]:
     """The list that ``seal`` vouches for; raises SealError, or OSError as ``read_seal`` does."""
+    from capgo_client.install.record import FileRecord
+
     try:
-        data = files.read_bytes(folder / FILES_NAME, _LIST_LIMIT)
+        data = files.read_bytes(below(folder, FILES_NAME), _LIST_LIMIT)
         if _sha256(data) != seal.list_sha256:
             raise SealError("the list of files is not the one that was sealed")
         rows = json.loads(data)

@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import stat
 
@@ -23,26 +22,28 @@ from capgo_client.install import checked
 from capgo_client.install.locks import FileLock
 from capgo_client.install.owner import claim, exposed_above, is_owned
 from capgo_client.install.seal import SEAL_NAME, Seal, SealError, read_seal
-from capgo_client.install.trees import remove_tree
+from capgo_client.log import Log
 from capgo_client.platforms import system
+from capgo_client.seams import below, folder_of, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from capgo_client.seams import Files
+    from capgo_client.seams import Files, StrPath
 
 __all__ = ["APP", "LEASE", "Store", "cannot_look", "new_id"]
 
 APP = "app"
 LEASE = "lease"
 _CONFIRMED = "confirmed"
+_INSTALLS, _STAGING, _TRASH, _DOWNLOADS, _STATS = "installs", "staging", "trash", "downloads", "stats"
 #: Whoever makes a folder may do everything in it.
 _OURS = 0o700
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-_log = logging.getLogger("capgo_client.install")
+_log = Log("capgo_client.install")
 
 
 def new_id() -> str:
@@ -58,15 +59,50 @@ def cannot_look(exc: OSError) -> StorageError:
 class Store:
     """What is on disk below ``folder``. It knows nothing of which install is wanted."""
 
-    def __init__(self, folder: Path, *, files: Files) -> None:
-        self.folder = folder
-        self.installs = folder / "installs"
-        self.staging = folder / "staging"
-        self.trash = folder / "trash"
-        self.downloads = folder / "downloads"
-        self.stats = folder / "stats"
+    def __init__(self, folder: StrPath, *, files: Files) -> None:
+        #: The same as ``folder``, as text.
+        self.root = os.fspath(folder)
         self._files = files
         self._owners: frozenset[int] = frozenset()
+
+    @property
+    def folder(self) -> Path:
+        """The data directory."""
+        return self._path()
+
+    @property
+    def installs(self) -> Path:
+        """A folder for each install."""
+        return self._path(_INSTALLS)
+
+    @property
+    def staging(self) -> Path:
+        """What is being made."""
+        return self._path(_STAGING)
+
+    @property
+    def trash(self) -> Path:
+        """What is being removed."""
+        return self._path(_TRASH)
+
+    @property
+    def downloads(self) -> Path:
+        """What has come in part."""
+        return self._path(_DOWNLOADS)
+
+    @property
+    def stats(self) -> Path:
+        """The statistics that wait."""
+        return self._path(_STATS)
+
+    def _path(self, *names: str) -> Path:
+        from pathlib import Path
+
+        return Path(self.root, *names)
+
+    def _at(self, *names: str) -> str:
+        """The same as text, for what a start does."""
+        return below(self.root, *names)
 
     def prepare(self) -> None:
         """Make the folders that are missing, private to the user. Raises OSError where that cannot be.
@@ -78,35 +114,35 @@ class Store:
         below it since. The folders in it come with the state file, before which nothing in them counts.
         """
         try:
-            self._owners = claim(self.folder, files=self._files)
+            self._owners = claim(self.root, files=self._files)
         except FileNotFoundError:
-            self._make_private(self.folder)
-            self._owners = claim(self.folder, files=self._files)
-        missing = [
-            f for f in (self.installs, self.staging, self.trash, self.downloads) if not self._is_folder(f, self._owners)
-        ]
-        for folder in missing:
+            self._make_private(self.root)
+            self._owners = claim(self.root, files=self._files)
+        needed = [self._at(name) for name in (_INSTALLS, _STAGING, _TRASH, _DOWNLOADS)]
+        for folder in [each for each in needed if not self._is_folder(each, self._owners)]:
             self._mkdir(folder)
             if not self._is_folder(folder):
                 self._files.unlink(folder)  # a file, or a link: nothing of ours
                 self._mkdir(folder)
-        if not self._is_folder(self.stats) and self._files.exists(self.stats):
-            self._files.unlink(self.stats)  # made by whoever writes there first
+        stats = self._at(_STATS)
+        if not self._is_folder(stats) and self._files.exists(stats):
+            self._files.unlink(stats)  # made by whoever writes there first
 
-    def _make_private(self, folder: Path) -> None:
+    def _make_private(self, folder: str) -> None:
         if self._files.exists(folder):
             return
-        self._make_private(folder.parent)
+        above = folder_of(folder)
+        self._make_private(above)
         self._mkdir(folder)
-        checked.sync_folder(folder.parent, files=self._files)
+        checked.sync_folder(above, files=self._files)
 
-    def _mkdir(self, folder: Path) -> None:
+    def _mkdir(self, folder: StrPath) -> None:
         try:
             self._files.mkdir(folder)
         except FileExistsError:
             return  # another process of this app was quicker
 
-    def _is_folder(self, path: Path, owners: frozenset[int] = frozenset()) -> bool:
+    def _is_folder(self, path: StrPath, owners: frozenset[int] = frozenset()) -> bool:
         """Whether it is a folder; one that keeps even us out is opened up, as it was made.
 
         Raises:
@@ -120,12 +156,12 @@ class Store:
         mode = found.st_mode
         if stat.S_ISDIR(mode) and not is_owned(found, owners):
             raise StorageError(
-                f"{path.name} in the data directory belongs to another user of this machine",
+                f"{name_of(path)} in the data directory belongs to another user of this machine",
                 code="data_dir_foreign",
                 hint=f"remove {path}",
             )
         if stat.S_ISDIR(mode) and mode & _OURS != _OURS:
-            _log.warning("the folder %s may not be used by its owner; that is set right", path.name)
+            _log.warning("the folder %s may not be used by its owner; that is set right", name_of(path))
             self._files.chmod(path, _OURS)
         return stat.S_ISDIR(mode)
 
@@ -135,11 +171,15 @@ class Store:
 
     def app_path(self, bundle_id: str) -> Path:
         """The folder that the app opens."""
-        return self.installs / bundle_id / APP
+        return self._path(_INSTALLS, bundle_id, APP)
+
+    def app_text(self, bundle_id: str) -> str:
+        """The same as text."""
+        return self._at(_INSTALLS, bundle_id, APP)
 
     def seal(self, bundle_id: str) -> Seal:
         """The sealed record of an install; raises SealError, or OSError where it cannot be read just now."""
-        return read_seal(self.installs / bundle_id, files=self._files)
+        return read_seal(self._at(_INSTALLS, bundle_id), files=self._files)
 
     def fault(self, bundle_id: str, *, entry: str) -> str:
         """What is wrong with an install at a glance, empty when nothing is; costs the same for any bundle's size.
@@ -152,13 +192,13 @@ class Store:
     def _glance(self, bundle_id: str, entry: str) -> str:
         try:
             self.seal(bundle_id)
-            app = self.app_path(bundle_id)
+            app = self.app_text(bundle_id)
             found = self._files.lstat(app)
             if not (stat.S_ISDIR(found.st_mode) and is_owned(found, self._owners)):
                 return "its folder is not a folder of ours"
-            if entry and not stat.S_ISREG(self._files.lstat(app / entry).st_mode):
+            if entry and not stat.S_ISREG(self._files.lstat(below(app, entry)).st_mode):
                 return f"its entry {entry} is not a file"
-            if not stat.S_ISREG(self._files.lstat(self.installs / bundle_id / LEASE).st_mode):
+            if not stat.S_ISREG(self._files.lstat(self._at(_INSTALLS, bundle_id, LEASE)).st_mode):
                 return "its lease is not a file"  # without one it cannot be held, and what cannot is not opened
         except SealError as exc:
             return str(exc)
@@ -174,7 +214,7 @@ class Store:
         Where the file system has no locks the lease is not held, and nothing is lost but the protection from a
         second process.
         """
-        lock = FileLock(self.installs / bundle_id / LEASE, files=self._files, shared=True)
+        lock = FileLock(self._at(_INSTALLS, bundle_id, LEASE), files=self._files, shared=True)
         try:
             return lock if lock.acquire() else None
         except FileNotFoundError:
@@ -188,7 +228,7 @@ class Store:
         try:
             mark = self._beside(bundle_id, _CONFIRMED)
             if self._files.exists(mark) and self.confirmed_at(bundle_id) is None:
-                remove_tree(mark, files=self._files)  # a folder, or a link: nothing of ours
+                _remove_tree(mark, files=self._files)  # a folder, or a link: nothing of ours
             self._files.close(self._files.open_update(mark))
         except OSError as exc:
             _log.debug("the confirmed mark was not written: %s", exc.strerror)
@@ -217,7 +257,7 @@ class Store:
     def confirmed_at(self, bundle_id: str) -> float | None:
         """When it last said "ready" for the first time (epoch seconds); None when it never did."""
         try:
-            found = self._files.lstat(self.installs / bundle_id / _CONFIRMED)
+            found = self._files.lstat(self._at(_INSTALLS, bundle_id, _CONFIRMED))
         except OSError:
             return None
         return found.st_mtime if stat.S_ISREG(found.st_mode) else None
@@ -240,7 +280,7 @@ class Store:
 
     def _names(self) -> tuple[str, ...]:
         try:
-            return tuple(sorted(entry.name for entry in self._files.scan(self.installs)))
+            return tuple(sorted(entry.name for entry in self._files.scan(self._at(_INSTALLS))))
         except FileNotFoundError:
             return ()
 
@@ -307,7 +347,7 @@ class Store:
         """Remove what was downloaded and is not going to be installed; the caller holds the install lock."""
         for name in self._scan(self.downloads):
             try:
-                remove_tree(self.downloads / name, files=self._files, should_stop=should_stop)
+                _remove_tree(self.downloads / name, files=self._files, should_stop=should_stop)
             except OSError as exc:
                 _log.debug("a download could not be removed: %s", exc.strerror)
 
@@ -321,6 +361,12 @@ class Store:
         try:
             # That it stands here no more comes first, or a power cut could bring back a half-empty folder there.
             checked.sync_folder(self.installs, files=self._files)
-            remove_tree(path, files=self._files, should_stop=should_stop)
+            _remove_tree(path, files=self._files, should_stop=should_stop)
         except OSError as exc:
             _log.warning("%s could not be removed: %s", path.name, exc.strerror)
+
+
+def _remove_tree(path: Path, *, files: Files, should_stop: Callable[[], bool] = lambda: False) -> None:
+    from capgo_client.install.trees import remove_tree  # the worker's alone
+
+    remove_tree(path, files=files, should_stop=should_stop)

@@ -6,8 +6,6 @@ is written down) → the app runs → ``confirmed``, ``crashed`` or ``timed_out`
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from capgo_client.bundle import BUILTIN_ID, BundleStatus
 from capgo_client.life import schedule, verdicts
 from capgo_client.life.settings import reconsidered
@@ -21,6 +19,7 @@ from capgo_client.life.state import (
     State,
 )
 from capgo_client.protocol.versions import compare
+from capgo_client.values import dataclass, replace
 
 __all__ = [
     "CRASH_LIMIT",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from capgo_client.bundle import BUILTIN_ID, BundleStatus
 from capgo_client.life import verdicts
+from capgo_client.values import dataclass, replace
 
 TYPE_CHECKING = False  # spelled out: importing typing costs the launch path several milliseconds
 if TYPE_CHECKING:

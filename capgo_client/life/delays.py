@@ -9,12 +9,12 @@ return), and a kind that is not known is left out (the other platform takes it f
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import islice
 
 from capgo_client.errors import ConfigError
 from capgo_client.protocol.text import clean
 from capgo_client.protocol.versions import compare
+from capgo_client.values import dataclass
 
 TYPE_CHECKING = False  # spelled out: importing typing costs the launch path several milliseconds
 if TYPE_CHECKING:

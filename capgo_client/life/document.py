@@ -6,13 +6,12 @@ their names and meaning in every schema, so that an older library can still open
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
-
 from capgo_client.bundle import BundleStatus
 from capgo_client.life.delays import DelayCondition
 from capgo_client.life.schedule import Schedule
 from capgo_client.life.settings import Settings
 from capgo_client.life.state import Install, Launch, State, Verdict
+from capgo_client.values import fields, is_value
 
 TYPE_CHECKING = False  # spelled out: importing typing costs the launch path several milliseconds
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def _plain(value: Any) -> Any:
         return value.value
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    if hasattr(value, "__dataclass_fields__"):
+    if is_value(value):
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
     return value
 
@@ -93,9 +92,8 @@ def _read(cls: type[T], item: object) -> T:
     Messages name no value: a deeply nested one has no repr.
     """
     values = _mapping(item)
-    known = {f.name: str(f.type) for f in fields(cls)}  # type: ignore[arg-type]  # every caller passes a dataclass
-    needed = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}  # type: ignore[arg-type]
-    if not needed <= set(values) <= set(known):
+    known, needed = _shape(cls)
+    if not needed <= values.keys() <= known.keys():
         raise DocumentError(f"{cls.__name__} has fields too many or too few")
     for name, value in values.items():
         if known[name] in _SIMPLE and not _is(value, known[name]):
@@ -103,6 +101,15 @@ def _read(cls: type[T], item: object) -> T:
     return cls(**{name: float(v) if known[name] == "float" else v for name, v in values.items()})
 
 
+def _shape(cls: type) -> tuple[dict[str, str], frozenset[str]]:
+    """The types of its fields, and the names of those that have no default."""
+    if cls not in _SHAPES:
+        needed = frozenset(each.name for each in fields(cls) if each.is_needed)
+        _SHAPES[cls] = ({each.name: each.type for each in fields(cls)}, needed)
+    return _SHAPES[cls]
+
+
+_SHAPES: dict[type, tuple[dict[str, str], frozenset[str]]] = {}
 _STATUSES = {status.value: status for status in BundleStatus}
 _SIMPLE = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
 #: No number of ours is larger in either direction; it also keeps out infinities and NaN, which compare as False.

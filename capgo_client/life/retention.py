@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from capgo_client.bundle import BUILTIN_ID
+from capgo_client.values import replace
 
 TYPE_CHECKING = False  # spelled out: importing typing costs the launch path several milliseconds
 if TYPE_CHECKING:

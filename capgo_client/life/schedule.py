@@ -6,7 +6,7 @@ because then the clock was set back and nothing here can be trusted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from capgo_client.values import dataclass, replace
 
 __all__ = [
     "LAUNCH_PATIENCE",

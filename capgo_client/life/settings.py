@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from capgo_client.life.delays import DelayCondition, remaining
+from capgo_client.values import dataclass, replace
 
 TYPE_CHECKING = False  # spelled out: importing typing costs the launch path several milliseconds
 if TYPE_CHECKING:

@@ -6,11 +6,10 @@ current, fallback, next and status could be torn apart by a kill (reference/plug
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-
 from capgo_client.bundle import BUILTIN_ID, BundleStatus
 from capgo_client.life.schedule import Schedule
 from capgo_client.life.settings import Settings
+from capgo_client.values import dataclass, field, replace
 
 TYPE_CHECKING = False  # spelled out: importing typing costs the launch path several milliseconds
 if TYPE_CHECKING:

@@ -8,10 +8,6 @@ from capgo_client.platforms.linux import RENAMES_OPEN, flush, sync_filesystem, t
 from capgo_client.platforms.posix import clone
 from capgo_client.platforms.posix import default_data_dir as _shared_rule
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pathlib import Path
-
 __all__ = [
     "RENAMES_OPEN",
     "clone",
@@ -30,11 +26,7 @@ def os_version() -> str:
     return os.environ.get("ANDROID_OS_VERSION") or os.uname().release
 
 
-def default_data_dir(app_id: str) -> Path:
+def default_data_dir(app_id: str) -> str:
     """The app's private folder, which python-for-android names in ANDROID_PRIVATE; never shared storage."""
     private = os.environ.get("ANDROID_PRIVATE")
-    if not private:
-        return _shared_rule(app_id)
-    from pathlib import Path
-
-    return Path(private) / "capgo" / app_id
+    return f"{private}/capgo/{app_id}" if private else _shared_rule(app_id)

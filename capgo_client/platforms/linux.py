@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 
-from capgo_client.platforms.posix import RENAMES_OPEN, default_data_dir, flush, os_version, try_lock, unlock, user_id
+from capgo_client.platforms.posix import RENAMES_OPEN, flush, os_version, try_lock, unlock, user_id
+from capgo_client.platforms.posix import default_data_dir as _platform_rule
 
 __all__ = [
     "RENAMES_OPEN",
@@ -34,6 +35,18 @@ def clone(source: int, target: int) -> bool:
     except OSError:
         return False  # another file system, or one that cannot: what it means is that the bytes have to be copied
     return True
+
+
+def default_data_dir(app_id: str) -> str:
+    """Where this user's data of the app lives: what platformdirs answers, whose import costs a quarter of a start.
+
+    Only for the two answers that every version of it gives alike; where the environment is odd it is asked itself.
+    """
+    given, home = os.environ.get("XDG_DATA_HOME", ""), os.environ.get("HOME", "")
+    data = given or (f"{home}/.local/share" if home.startswith("/") else "")
+    if not data.startswith("/"):
+        return _platform_rule(app_id)
+    return f"{data.rstrip('/')}/{app_id}/capgo"
 
 
 def sync_filesystem(fd: int) -> bool:

@@ -6,10 +6,6 @@ import errno
 import fcntl
 import os
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pathlib import Path
-
 __all__ = [
     "RENAMES_OPEN",
     "clone",
@@ -75,8 +71,8 @@ def user_id() -> int | None:
     return os.geteuid()
 
 
-def default_data_dir(app_id: str) -> Path:
+def default_data_dir(app_id: str) -> str:
     """Where this user's data of the app lives."""
     import platformdirs
 
-    return platformdirs.user_data_path(app_id, appauthor=False) / "capgo"
+    return f"{platformdirs.user_data_dir(app_id, appauthor=False)}{os.sep}capgo"

@@ -10,10 +10,6 @@ from __future__ import annotations
 import os
 import sys
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pathlib import Path
-
 __all__ = [
     "RENAMES_OPEN",
     "clone",
@@ -83,8 +79,8 @@ def user_id() -> int | None:
     return None
 
 
-def default_data_dir(app_id: str) -> Path:
+def default_data_dir(app_id: str) -> str:
     """Local, not roaming, application data: bundles must not travel with a profile."""
     import platformdirs
 
-    return platformdirs.user_data_path(app_id, appauthor=False, roaming=False) / "capgo"
+    return f"{platformdirs.user_data_dir(app_id, appauthor=False, roaming=False)}{os.sep}capgo"

@@ -6,9 +6,9 @@ Fields: reference/plugin-behaviour.md section 1.1; rules: reference/service-beha
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 from capgo_client.protocol.text import clean
+from capgo_client.values import dataclass
 
 __all__ = [
     "MAX_CUSTOM_ID",

@@ -6,10 +6,9 @@ section 5. What a reply means stands in ``deliveries``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-
 from capgo_client.protocol.requests import MAX_CUSTOM_ID, info
 from capgo_client.protocol.text import is_plain
+from capgo_client.values import dataclass, field, replace
 
 TYPE_CHECKING = False  # spelled out: importing typing costs the launch path several milliseconds
 if TYPE_CHECKING:

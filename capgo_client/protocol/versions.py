@@ -6,7 +6,7 @@ expression, no import of weight.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from capgo_client.values import dataclass, field
 
 __all__ = ["MAX_LENGTH", "Version", "compare", "explain_invalid", "parse"]
 

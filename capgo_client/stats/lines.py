@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import dataclass
+
+from capgo_client.values import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

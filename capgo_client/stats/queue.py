@@ -8,15 +8,15 @@ sends holds another. What cannot be written (disk full, read-only) waits in memo
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import threading
 from collections import deque
 from contextlib import contextmanager
-from dataclasses import replace
 
+from capgo_client.log import Log
 from capgo_client.platforms import system
 from capgo_client.stats.lines import Content, Entry, encode, parse
+from capgo_client.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _APPEND_PATIENCE = 0.05
 _SETTLE_PATIENCE = 1.0
 _POLL = 0.005
 
-_log = logging.getLogger("capgo_client.stats")
+_log = Log("capgo_client.stats")
 
 
 class Queue:

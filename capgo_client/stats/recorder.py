@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 
+from capgo_client.log import Log
 from capgo_client.protocol.requests import json_body
 from capgo_client.protocol.stats import StatsEvent, event_body
 from capgo_client.stats.queue import MAX_EVENTS, Queue
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Stats"]
 
-_log = logging.getLogger("capgo_client.stats")
+_log = Log("capgo_client.stats")
 
 
 class Stats:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import dataclass
 
 from capgo_client.errors import CapgoError
+from capgo_client.log import Log
 from capgo_client.protocol.deliveries import RATE_LIMITED, Delivery, classify_delivery
 from capgo_client.protocol.stats import MAX_BATCH
 
@@ -25,7 +25,7 @@ __all__ = ["MAX_TRIES", "Result", "Round"]
 #: So often an event over which the service stumbles is sent.
 MAX_TRIES = 3
 
-_log = logging.getLogger("capgo_client.stats")
+_log = Log("capgo_client.stats")
 
 
 @dataclass(frozen=True, slots=True)

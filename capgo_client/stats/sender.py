@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
+
+from capgo_client.log import Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ FAILURE_BASE, FAILURE_MAX = 5.0, 3600.0
 #: The shortest pause after "plan ended" and its look-alikes, and the longest (reference/service-behaviour.md 0.1).
 PLAN_BASE, PLAN_MAX = 900.0, 24 * 3600.0
 
-_log = logging.getLogger("capgo_client.stats")
+_log = Log("capgo_client.stats")
 
 
 def _draw() -> float:

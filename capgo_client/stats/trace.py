@@ -7,9 +7,10 @@ background, or ends by itself, takes its mark away; only one that was killed or 
 from __future__ import annotations
 
 import json
-import logging
 import os
-from dataclasses import dataclass
+
+from capgo_client.log import Log
+from capgo_client.values import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ __all__ = ["Trace", "Traced"]
 
 _LIMIT = 1024
 
-_log = logging.getLogger("capgo_client.stats")
+_log = Log("capgo_client.stats")
 
 
 @dataclass(frozen=True, slots=True)

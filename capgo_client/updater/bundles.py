@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from capgo_client.updater.plumbing import Plumbing, id_of
+from capgo_client.values import dataclass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

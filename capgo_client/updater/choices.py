@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from capgo_client.errors import ConfigError
-from capgo_client.protocol.requests import PLUGIN_VERSION
 from capgo_client.updater.plumbing import Plumbing
 
 TYPE_CHECKING = False
@@ -34,6 +33,8 @@ class ChoiceMethods(Plumbing):
     @property
     def plugin_version(self) -> str:
         """The protocol level of Capgo's plugin that this client keeps to; not the library's own version."""
+        from capgo_client.protocol.requests import PLUGIN_VERSION
+
         return PLUGIN_VERSION
 
     @property

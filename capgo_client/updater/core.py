@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import threading
 import weakref
 
-from capgo_client.config import CHANNEL_URL, STATS_URL, UPDATE_URL, checked_pins, checked_proxy, configure
+from capgo_client.config import CHANNEL_URL, STATS_URL, UPDATE_URL, configure
 from capgo_client.engine import Engine
 from capgo_client.errors import CapgoError, ConfigError
 from capgo_client.install.locks import abandon_exclusive
+from capgo_client.log import Log
 from capgo_client.seams import Clock, Files
-from capgo_client.service import Wire
 from capgo_client.updater.asking import AskingMethods
 from capgo_client.updater.bundles import BundleMethods
 from capgo_client.updater.choices import ChoiceMethods
+from capgo_client.wire import Wire
 from capgo_client.worker import Order
 
 TYPE_CHECKING = False
@@ -37,9 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Updater", "current_updater"]
 
-_log = logging.getLogger("capgo_client")
-# Silent unless the app sets up logging: without this, Python itself would write our warnings to stderr (decision 18).
-_log.addHandler(logging.NullHandler())
+_log = Log("capgo_client")
 
 
 class Updater(BundleMethods, AskingMethods, ChoiceMethods):
@@ -206,13 +204,12 @@ class Updater(BundleMethods, AskingMethods, ChoiceMethods):
             persist_default_channel_on_reinstall=persist_default_channel_on_reinstall,
         )
         _need_callables(reload=reload, dispatch=dispatch, may_download=may_download)
-        pins = checked_pins(pinned_keys, has_transport=transport is not None)
         self._engine = Engine(
             config,
             clock=clock or Clock(),
             files=files or Files(),
-            wire=Wire(
-                transport=transport, proxy=checked_proxy(proxy), trust_env=trust_env, ssl_context=ssl_context, pins=pins
+            wire=_wire(
+                transport=transport, proxy=proxy, trust_env=trust_env, ssl_context=ssl_context, pinned_keys=pinned_keys
             ),
             reload=reload,
             dispatch=dispatch,
@@ -267,7 +264,7 @@ class Updater(BundleMethods, AskingMethods, ChoiceMethods):
         if self._is_inert or self._engine.session is None:
             return
         self._session.paused()
-        self._engine.moved(to_foreground=False)
+        self._engine.behind.moved(to_foreground=False)
         if self._engine.config.queues:
             self._engine.apply_queued()
 
@@ -277,7 +274,7 @@ class Updater(BundleMethods, AskingMethods, ChoiceMethods):
         if self._is_inert or self._engine.session is None:
             return
         self._session.resumed()
-        self._engine.moved(to_foreground=True)
+        self._engine.behind.moved(to_foreground=True)
         if self._engine.checks:
             self._engine.submit(Order())
 
@@ -306,6 +303,23 @@ class Updater(BundleMethods, AskingMethods, ChoiceMethods):
         if isinstance(exc, Exception) and session is not None and not session.is_ready:
             self.report_crash(exc)
         self.close()
+
+
+def _wire(
+    *,
+    transport: httpx.BaseTransport | None,
+    proxy: str | None,
+    trust_env: bool,
+    ssl_context: ssl.SSLContext | None,
+    pinned_keys: Mapping[str, Collection[str]] | None,
+) -> Wire:
+    pins: Mapping[str, Collection[bytes]] | None = None
+    if proxy is not None or pinned_keys is not None:
+        from capgo_client.addresses import checked_pins, checked_proxy
+
+        proxy = checked_proxy(proxy)
+        pins = checked_pins(pinned_keys, has_transport=transport is not None)
+    return Wire(transport=transport, proxy=proxy, trust_env=trust_env, ssl_context=ssl_context, pins=pins)
 
 
 def _need_callables(**given: object) -> None:
@@ -342,7 +356,7 @@ def _at_exit() -> None:
     """What still runs is told to end; nothing is waited for but a moment."""
     for engine in list(_engines):
         try:
-            engine.close()
+            engine.close(at_exit=True)
         except Exception:
             _log.debug("closing at exit failed", exc_info=True)
 

@@ -175,14 +175,14 @@ def lived(order: dict[str, Any], say: Say) -> dict[str, Any]:
         except TimeoutError as exc:  # of lives.flush(): the statistics were not sent
             # Where the queue could not be read or written once, what waits goes out with the next start or event.
             refused = any(line.startswith("statistics are ") for line in heard.lines)
-            if app._engine._tells() and not refused:
+            if app._engine.behind.tells() and not refused:
                 told["wrong"].append(str(exc))
         if not app.wait(_PATIENCE):
             told["wrong"].append(f"the cycle was not over within {_PATIENCE:g} s")
         if operation.tells:
             files.heal()
             _tell_one_more(app, say)
-        told["tells"] = app._engine._tells()
+        told["tells"] = app._engine.behind.tells()
         result = app._engine.result
         told["result"] = "" if result is None else result.message
         told["action"], told["result_code"] = ("", "") if result is None else (result.action, result.code)

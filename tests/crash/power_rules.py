@@ -163,5 +163,5 @@ def _statistics(found: Found, promises: Promises) -> Iterable[str]:
         yield f"{len(lost)} statistics that were on the platter are lost"
     for number, batch in promises.batches.items():
         again = batch & found.waiting
-        if again and number < promises.taken:
+        if again and number <= promises.taken:
             yield f"{len(again)} statistics of batch {number} will be sent again, {promises.taken} batches are done"

@@ -33,8 +33,8 @@ DEVICE = {
 PUBLISHED = {"folder install.checked sync_folder < install.builder _publish"}
 WHOLE = {"all install.trees flush_tree < install.builder _publish"}
 EACH = {
-    "file install.trees _flush_one < install.trees flush_tree",
-    "folder install.trees _flush_one < install.trees flush_tree",
+    "file install.trees _flush_one < install.trees _flush_files",
+    "folder install.trees _flush_one < install.trees _flush_each",
 }
 BURIED = {"folder install.checked sync_folder < install.store _empty"}
 QUEUE = {
@@ -104,7 +104,10 @@ def test_every_changed_order_is_tried():
 
 
 #: What the library calls to have something flushed, down to the seam.
-FLUSHING = {"fsync", "sync_filesystem", "sync_folder", "_sync_folder", "write_synced", "flush_tree", "_flush_one"}
+FLUSHING = {
+    *("fsync", "sync_filesystem", "sync_folder", "_sync_folder", "write_synced"),
+    *("flush_tree", "_flush_each", "_flush_one"),
+}
 
 
 def flushing_calls():

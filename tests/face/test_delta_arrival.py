@@ -154,6 +154,39 @@ class TestReuse:
         assert contents(again) == {"a.py": b"a", "b.py": b"b"}
         assert stage.depot.asked == ["/new/a"]
 
+    def test_where_a_record_is_not_kept_every_file_is_looked_at_and_nothing_fetched_twice(self, stage):
+        names = [f"pkg/{n}.py" for n in range(5)]
+        first = stage.bring(stage.update("1.0.0", [stage.entry(name, name.encode()) for name in names]))
+        for name, spoil in (
+            ("pkg/1.py", lambda path: path.write_bytes(b"x")),
+            ("pkg/3.py", lambda path: path.unlink()),
+        ):
+            (first / "pkg").chmod(0o700)
+            (first / name).chmod(0o600)
+            spoil(first / name)
+        stage.depot.log.clear()
+        stage.notes.clear()
+        manifest = [stage.entry(name, name.encode(), path=f"/again/{name}") for name in names]
+        app = stage.bring(stage.update("1.1.0", [*manifest, stage.entry("new.py", b"new", path="/new.py")]))
+        assert contents(app) == {**{name: name.encode() for name in names}, "new.py": b"new"}
+        assert sorted(stage.depot.asked) == ["/again/pkg/1.py", "/again/pkg/3.py", "/new.py"]
+        assert [action for action, _ in stage.notes] == ["download_manifest_start", "download_manifest_complete"]
+
+    def test_each_local_file_is_read_once_where_the_records_are_kept(self, stage):
+        names = [f"{n}.py" for n in range(5)]
+        stage.bring(stage.update("1.0.0", [stage.entry(name, name.encode()) for name in names]))
+        stage.files = FaultyFiles()
+        stage.bring(stage.update("1.1.0", [stage.entry(name, name.encode()) for name in names]))
+        read = [call.path for call in stage.files.calls if call.kind == "open_read" and call.path.endswith(".py")]
+        assert sorted(path.rpartition("/")[2] for path in read) == names
+
+    def test_what_is_missing_is_told_by_a_look_at_every_file(self, stage):
+        entries = [stage.entry("a.py", b"a"), stage.entry("b.py", b"b")]
+        first = stage.bring(stage.update("1.0.0", entries))
+        (first / "a.py").chmod(0o600)
+        (first / "a.py").write_bytes(b"x")
+        assert stage.arrival().missing(entries, session_key="") == ((entries[0],), 2)
+
     def test_a_sound_copy_elsewhere_makes_up_for_a_damaged_one(self, stage):
         first = stage.bring(stage.update("1.0.0", [stage.entry("a.py", b"a"), stage.entry("copy.py", b"a")]))
         for name in ("a.py", "copy.py"):

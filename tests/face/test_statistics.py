@@ -46,6 +46,7 @@ def ready(updater):
 
 
 LAUNCH = [("app_launch_start", "1.4.0"), ("app_moved_to_foreground", "1.4.0"), ("app_launch_ready", "1.4.0")]
+LAUNCH_AT_CLOSE = LAUNCH[:2]
 TENTHS = [(f"download_{tenth}0", "1.5.0") for tenth in range(1, 10)]
 CAME = [
     ("download_zip_start", "1.5.0"),
@@ -186,9 +187,20 @@ def test_a_crash_of_a_new_version_and_one_of_a_proven_version(app):
 
 @pytest.mark.parametrize("does", [lambda u: u.report_crash(ValueError()), lambda u: u.notify_app_ready()])
 def test_what_happens_at_once_is_told_after_the_launch_that_it_happened_in(app, monkeypatch, does):
-    monkeypatch.setattr("capgo_client.engine.Engine.note_launch", lambda self: None)  # the worker is slow
+    monkeypatch.setattr("capgo_client.backstage.Backstage.note_launch", lambda self: None)  # the worker is slow
     does(app.launch(update_url=""))
     assert [name for name, _ in actions(app)][:2] == ["app_launch_start", "app_moved_to_foreground"]
+
+
+SHORT = [("u.close()", LAUNCH_AT_CLOSE), ("pass", [])]
+
+
+@pytest.mark.parametrize(("end", "told"), SHORT)
+def test_a_launch_that_was_over_before_the_worker_began_is_told_of_by_close_alone(app, end, told):
+    in_child(app, f"u = updater(); u.start(); {end}", stats_url=app.service.stats_url)
+    assert actions(app) == told
+    in_child(app, "u = updater(); u.start(); u.close()", stats_url=app.service.stats_url)
+    assert since(app, told) == LAUNCH_AT_CLOSE  # and the launch before did not die
 
 
 def test_a_version_that_used_up_its_starts_is_told_by_the_start_that_gives_it_up(app):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_png import Canvas, Colour, width_of
+from canvas import Canvas, Colour, width_of
 from fleet_story import BAD, BUILTIN, FIRST, FIX, HOUR
 from fleet_tally import recovery
 

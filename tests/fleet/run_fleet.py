@@ -10,6 +10,8 @@ import time
 from multiprocessing import get_context
 from pathlib import Path
 
+sys.path.insert(1, str(Path(__file__).parent.parent))  # the canvas lies above, as pytest has it
+
 from fleet_run import Fleet
 from fleet_speed import quickened
 from fleet_story import Story

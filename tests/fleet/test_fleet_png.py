@@ -6,8 +6,8 @@ import struct
 import zlib
 
 import pytest
+from canvas import Canvas, width_of
 from fleet_picture import HEIGHT, WIDTH, _ticks, picture
-from fleet_png import Canvas, width_of
 from fleet_story import Story
 from fleet_tally import Tally
 

@@ -70,7 +70,7 @@ def test_every_piece_goes_in_under_its_name_and_is_recorded(shop):
         FileRecord("pkg/sub/b.py", 1, hashlib.sha256(b"b").hexdigest()),
     )
     assert (shop.target / "pkg/sub/b.py").read_bytes() == b"b"
-    assert {path.stat().st_mode & 0o777 for path in shop.target.rglob("*.py")} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in shop.target.rglob("*.py")} == {0o400}
 
 
 @pytest.mark.parametrize("cloning", [False, True])

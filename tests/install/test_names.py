@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from capgo_client.errors import ArchiveError
+from capgo_client.install import names as names_module
 from capgo_client.install.names import NameSet, check_name
 
 
@@ -120,6 +123,27 @@ def test_a_name_comes_back_as_its_parts_or_is_refused_as_ours(name):
         return
     assert "/".join(parts) == name
     assert not {"", ".", ".."} & set(parts)
+
+
+_PARTS = st.text(alphabet="aAcCoOnN19_-. /", max_size=12) | st.sampled_from(
+    ["con", "CON.txt", "com1", "LPT9.a.b", "nul", "aux.", "x.con", "con-", "com10", "..", ".a", "a.", "n" * 130, "a b"]
+)
+
+
+@given(st.lists(_PARTS, min_size=1, max_size=70).map("/".join))
+def test_names_of_plain_letters_are_judged_as_all_others_are(name):
+    """Most names are taken at one look; with it or without it the judgement is the same."""
+
+    def judged() -> object:
+        try:
+            return check_name(name)
+        except ArchiveError as exc:
+            return exc.code
+
+    with pytest.MonkeyPatch.context() as patch:
+        seen = judged()
+        patch.setattr(names_module, "_PLAIN", re.compile(r"(?!)"))
+        assert judged() == seen
 
 
 def add(names: NameSet, path: str) -> None:

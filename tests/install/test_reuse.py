@@ -30,8 +30,9 @@ def wanted(name, content):
     return read_manifest([entry], keys=None)[0]
 
 
-def find(store, *wants, builtin=None, files=None, should_stop=lambda: False):
-    return find_local(wants, store=store, builtin=builtin, files=files or Files(), should_stop=should_stop)
+def find(store, *wants, builtin=None, files=None, should_stop=lambda: False, **options):
+    files = files or Files()
+    return find_local(wants, store=store, builtin=builtin, files=files, should_stop=should_stop, **options)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_what_is_found_was_read_just_now_and_stands_first(store):
     (app / "a.py").write_bytes(b"changed")
     want = wanted("new.py", BIG)
     found = find(store, want)[want]
-    assert found.sources[0] == app / "b.py"
+    assert found.sources[0] == str(app / "b.py")
     assert found.size == len(BIG)
 
 
@@ -134,6 +135,30 @@ def test_what_cannot_be_read_is_not_here(store, tmp_path):
         files.fail(1, 5, kinds=[kind], path=str(app))
         assert find(store, wanted("a", b"a"), builtin=app, files=files) == {}, kind
         assert not files.open_descriptors
+
+
+def test_records_that_are_believed_cost_no_look_at_a_file_of_an_install(store, tmp_path):
+    seal = an_install(store, {"pkg/a.py": BIG, "pkg/b.py": BIG})
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "c.py").write_bytes(b"c")
+    files = FaultyFiles()
+    wants = [wanted("new/a.py.br", BIG), wanted("c.py", b"c"), wanted("d.py", b"d")]
+    found = find(store, *wants, builtin=app, files=files, believe_records=True)
+    here = store.app_path(seal.id)
+    assert found[wants[0]].sources == (str(here / "pkg" / "a.py"), str(here / "pkg" / "b.py"))
+    assert (found[wants[0]].parts, found[wants[0]].size) == (("new", "a.py"), 8192)
+    assert found[wants[1]].sources == (str(app / "c.py"),)
+    assert len(found) == 2
+    read = {os.path.basename(call.path) for call in files.calls if call.kind == "open_read"}
+    assert read == {"files.json", "c.py"}
+
+
+def test_the_builtin_has_no_record_and_is_never_believed(store, tmp_path):
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "a.py").write_bytes(b"other")
+    assert find(store, wanted("a.py", b"a"), builtin=app, believe_records=True) == {}
 
 
 def test_the_look_can_be_stopped(store, tmp_path):

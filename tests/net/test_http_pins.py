@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from peers import answer
 
 from capgo_client import ConfigError, Updater
-from capgo_client.config import checked_pins
+from capgo_client.addresses import checked_pins
 from capgo_client.errors import NetworkError
 from capgo_client.net.client import HttpClient
 from capgo_client.net.deadline import Scope
