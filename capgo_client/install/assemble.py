@@ -169,10 +169,9 @@ class _Assembly:
             self._files.close(fd)
 
     def _copy(self, source: int, target: int, most: int) -> tuple[int, bytes]:
-        """Copy and hash the very bytes; a source that has become longer is cut off, and its hash is then wrong."""
+        """Copy ``most`` bytes and hash the very ones; what a source has behind them is no part of the file."""
         digest, size = hashlib.sha256(), 0
-        # As much as there must be and a byte more, to see that nothing follows: a larger buffer costs time.
-        while size <= most and (chunk := self._read(source, min(_STEP, most + 1 - size))):
+        while size < most and (chunk := self._read(source, min(_STEP, most - size))):
             if size:
                 self._stop_if_told()
             digest.update(chunk)

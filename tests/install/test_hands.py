@@ -246,6 +246,30 @@ def test_one_wrong_file_among_many_is_refused_wherever_it_stands(tmp_path, wrong
     assert files.open_descriptors == {}
 
 
+def test_when_one_fails_the_other_ends_within_its_part(tmp_path, monkeypatch):
+    waits, join = threading.Event(), threading.Thread.join
+
+    def joined(self, timeout=None):
+        waits.set()  # whoever called has failed, and waits for the other to end
+        join(self, timeout)
+
+    class FailsTheCaller(Files):
+        made = 0
+
+        def open_new(self, path, mode=0o600):
+            if threading.current_thread() is threading.main_thread():
+                raise OSError(errno.EIO, "disk")
+            assert waits.wait(PATIENCE)
+            self.made += 1
+            return super().open_new(path, mode)
+
+    monkeypatch.setattr(hands.threading.Thread, "join", joined)
+    files = FailsTheCaller()
+    with pytest.raises(OSError, match="disk"):
+        unpacked(tmp_path, make_zip(*(f"{folder}/{n}" for folder in "ab" for n in range(50))), files=files)
+    assert files.made <= 1
+
+
 def test_a_system_whose_reads_move_the_position_unpacks_with_one_thread(tmp_path):
     class Moving(Files):
         preads_at_once = False
