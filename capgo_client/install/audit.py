@@ -122,14 +122,11 @@ def _fault(path: str, record: FileRecord, *, files: Files) -> str:
 
 
 def _digest(path: str, size: int, *, files: Files) -> tuple[int, str] | None:
-    """Size and SHA-256 of a plain file, none of another size than it must have; None where something else is there."""
+    """Size and SHA-256 of a plain file that should have ``size`` bytes; None where something else is there."""
     fd = files.open_read(path)
     try:
-        found = files.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(files.fstat(fd).st_mode):
             return None
-        if found.st_size != size:
-            return found.st_size, ""
         found_size, digest = hashed(fd, size=size, files=files)
     finally:
         files.close(fd)

@@ -31,8 +31,8 @@ class File(Protocol):
 P = TypeVar("P")
 F = TypeVar("F", bound=File)
 
-#: Fewer bytes, in fewer files, are done sooner than a thread pays.
-_MANY_BYTES, _MANY_FILES = 8 << 20, 500
+#: Fewer bytes are done sooner than a thread pays.
+_MANY_BYTES = 8 << 20
 #: The files of one folder are for one thread, so that two do not wait for each other there, up to this many bytes.
 _PART_BYTES = 4 << 20
 
@@ -98,9 +98,13 @@ def two() -> int:
     return min(2, os.cpu_count() or 1)
 
 
-def parts_of(files: Sequence[F]) -> list[Sequence[F]]:
-    """Parts for one thread each: little is one part; else each is of one folder, in its order and not too long."""
-    if sum(file.size for file in files) < _MANY_BYTES and len(files) < _MANY_FILES:
+def parts_of(files: Sequence[F], *, worth: int) -> list[Sequence[F]]:
+    """Parts for one thread each: little is one part; else each is of one folder, in its order and not too long.
+
+    One part too where the files have fewer than ``worth`` bytes on average: what has to be done for one of them must
+    take longer than two threads take to hand the interpreter to and fro.
+    """
+    if sum(file.size for file in files) < max(_MANY_BYTES, worth * len(files)):
         return [files]
     parts: list[Sequence[F]] = []
     latest: dict[str, tuple[list[F], int]] = {}

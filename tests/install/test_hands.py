@@ -16,13 +16,15 @@ from archive_maker import Item, deflate, make_zip
 from installs import NOW, a_store, an_install, everything_below
 
 from capgo_client.errors import ArchiveError, Cancelled, CapgoError, StorageError
+from capgo_client.install import assemble as assemble_module
+from capgo_client.install import extract as extract_module
 from capgo_client.install import hands
 from capgo_client.install.archive import Limits
 from capgo_client.install.assemble import Piece
 from capgo_client.install.audit import audit
 from capgo_client.install.builder import Origin, install_files
 from capgo_client.install.extract import extract
-from capgo_client.install.hands import Hands, parts_of, two
+from capgo_client.install.hands import Hands, two
 from capgo_client.install.record import FileRecord
 from capgo_client.install.trees import flush_tree
 from capgo_client.seams import Files
@@ -38,7 +40,9 @@ PATIENCE = 10.0
 @pytest.fixture(autouse=True)
 def shared(monkeypatch):
     """Whatever there is to do is shared by two, on every machine."""
-    monkeypatch.setattr(hands, "_MANY_FILES", 2)
+    monkeypatch.setattr(hands, "_MANY_BYTES", 0)
+    monkeypatch.setattr(extract_module, "_WORTH", 0)
+    monkeypatch.setattr(assemble_module, "_WORTH", 0)
     monkeypatch.setattr(hands.os, "cpu_count", lambda: 2)
 
 
@@ -53,6 +57,10 @@ def never() -> bool:
 
 
 # ---- who does what ----
+
+
+def parts(files):
+    return hands.parts_of(files, worth=0)
 
 
 def work(*paths, size=1):
@@ -77,34 +85,43 @@ class Workshop:
 
 def test_two_threads_share_the_work_and_the_files_of_a_folder_stay_together_in_order():
     shop = Workshop()
-    shop.hands.run(parts_of(work("a/1", "b/1", "a/2", "x", "b/c/1", "b/2", "y")))
+    shop.hands.run(parts(work("a/1", "b/1", "a/2", "x", "b/c/1", "b/2", "y")))
     assert sorted(part for _, part in shop.done) == [["a/1", "a/2"], ["b/1", "b/2"], ["b/c/1"], ["x", "y"]]
     assert {name for name, _ in shop.done} == {threading.current_thread().name, "capgo-hand-0"}
 
 
 def test_a_folder_with_much_in_it_is_for_both():
     shop = Workshop()
-    shop.hands.run(parts_of(work(*(f"a/{n}" for n in range(4)), size=3 << 20)))
+    shop.hands.run(parts(work(*(f"a/{n}" for n in range(4)), size=3 << 20)))
     assert sorted(part for _, part in shop.done) == [["a/0", "a/1"], ["a/2", "a/3"]]
 
 
 @pytest.mark.parametrize(
-    ("paths", "size", "shared"),
-    [(499, 1, False), (500, 1, True), (2, (4 << 20) - 1, False), (2, 4 << 20, True)],
+    ("count", "size", "worth", "shared"),
+    [
+        (2, (4 << 20) - 1, 0, False),
+        (2, 4 << 20, 0, True),
+        (2048, 4096, 4096, True),
+        (2049, 4095, 4096, False),
+        (20_000, 4095, 4096, False),
+        (20_000, 4096, 4096, True),
+    ],
 )
-def test_little_work_starts_no_thread_and_keeps_its_order(monkeypatch, paths, size, shared):
+def test_little_work_is_one_part_and_keeps_its_order_and_so_are_files_that_are_small(
+    monkeypatch, count, size, worth, shared
+):
     monkeypatch.undo()
-    monkeypatch.setattr(hands.os, "cpu_count", lambda: 2)
-    started = []
-    monkeypatch.setattr(hands.threading.Thread, "start", lambda self: started.append(self.name))
-    monkeypatch.setattr(hands.threading.Thread, "is_alive", lambda self: False)
-    todo = work(*(f"{n % 3}/{n}" for n in range(paths)), size=size)
+    todo = work(*(f"{n % 3}/{n}" for n in range(count)), size=size)
+    found = hands.parts_of(todo, worth=worth)
+    assert (found == [todo]) is not shared
+    assert sorted(file for part in found for file in part) == sorted(todo)
+
+
+def test_one_part_starts_no_thread(monkeypatch):
+    monkeypatch.setattr(hands.threading.Thread, "start", lambda self: pytest.fail("a thread was started"))
     shop = Workshop(both=False)
-    shop.hands.run(parts_of(todo))
-    assert bool(started) == shared
-    if not shared:
-        assert shop.done == [(threading.current_thread().name, [file.path for file in todo])]
-    assert sorted(path for _, part in shop.done for path in part) == sorted(file.path for file in todo)
+    shop.hands.run([work("b/1", "a/1", "b/2")])
+    assert shop.done == [(threading.current_thread().name, ["b/1", "a/1", "b/2"])]
 
 
 @pytest.mark.parametrize(("processors", "most"), [(None, 1), (1, 1), (2, 2), (64, 2)])
@@ -115,7 +132,7 @@ def test_a_processor_that_is_not_there_has_no_thread(monkeypatch, processors, mo
 
 def test_one_hand_does_all_by_itself():
     shop = Workshop(both=False, most=1)
-    shop.hands.run(parts_of(work("b/1", "a/1", "b/2")))
+    shop.hands.run(parts(work("b/1", "a/1", "b/2")))
     assert shop.done == [(threading.current_thread().name, part) for part in (["b/1", "b/2"], ["a/1"])]
 
 
@@ -125,7 +142,7 @@ def test_a_thread_that_cannot_be_had_leaves_all_to_the_caller(monkeypatch):
 
     monkeypatch.setattr(hands.threading.Thread, "start", refuse)
     shop = Workshop(both=False)
-    shop.hands.run(parts_of(work("a/1", "b/1", "c/1")))
+    shop.hands.run(parts(work("a/1", "b/1", "c/1")))
     assert shop.done == [(threading.current_thread().name, [path]) for path in ("a/1", "b/1", "c/1")]
 
 
@@ -244,6 +261,30 @@ def test_one_wrong_file_among_many_is_refused_wherever_it_stands(tmp_path, wrong
         unpacked(tmp_path, make_zip(*items), files=files)
     assert caught.value.code == code
     assert files.open_descriptors == {}
+
+
+def test_when_one_fails_the_other_ends_within_its_part(tmp_path, monkeypatch):
+    waits, join = threading.Event(), threading.Thread.join
+
+    def joined(self, timeout=None):
+        waits.set()  # whoever called has failed, and waits for the other to end
+        join(self, timeout)
+
+    class FailsTheCaller(Files):
+        made = 0
+
+        def open_new(self, path, mode=0o600):
+            if threading.current_thread() is threading.main_thread():
+                raise OSError(errno.EIO, "disk")
+            assert waits.wait(PATIENCE)
+            self.made += 1
+            return super().open_new(path, mode)
+
+    monkeypatch.setattr(hands.threading.Thread, "join", joined)
+    files = FailsTheCaller()
+    with pytest.raises(OSError, match="disk"):
+        unpacked(tmp_path, make_zip(*(f"{folder}/{n}" for folder in "ab" for n in range(50))), files=files)
+    assert files.made <= 1
 
 
 def test_a_system_whose_reads_move_the_position_unpacks_with_one_thread(tmp_path):
