@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from capgo_client.fetch.budget import Budget
     from capgo_client.fetch.kept import Fetched
     from capgo_client.fetch.one_file import FileOrder
-    from capgo_client.fetch.source import Branch, Branching, Client
+    from capgo_client.fetch.source import Branching, Client
     from capgo_client.seams import Clock, Files
     from capgo_client.verify.expectation import Cipher
 
@@ -84,7 +84,7 @@ def fetch_files(
     kept = Kept(folder, files=files, room=room)
     with scope.branch() as branch:
         means = Means(client=client, scope=branch, files=files, clock=clock, room=room, pace=Pace(clock))
-        crew = _Crew(orders, branch, means=means, kept=kept, cipher=cipher, session_key=session_key, budget=budget)
+        crew = _Crew(orders, means=means, kept=kept, cipher=cipher, session_key=session_key, budget=budget)
         try:
             return crew.run(progress=progress, failed=failed, should_stop=should_stop)
         finally:
@@ -106,7 +106,6 @@ class _Crew:
     def __init__(
         self,
         orders: Sequence[FileOrder],
-        branch: Branch,
         *,
         means: Means,
         kept: Kept,
@@ -115,7 +114,6 @@ class _Crew:
         budget: Budget,
     ) -> None:
         self._orders = orders
-        self._branch = branch
         self._means = means
         self._kept = kept
         self._cipher = cipher
@@ -186,10 +184,6 @@ class _Crew:
                 yield steps
 
     def _work(self) -> None:
-        with self._branch.in_turn():
-            self._fetch_all()
-
-    def _fetch_all(self) -> None:
         index = 0
         try:
             while not self._over:

@@ -50,10 +50,7 @@ class Branching(Stoppable, Protocol):
 
 
 class Branch(Stoppable, Protocol):
-    """One that can be ended from here, and whose threads take turns."""
+    """One that can be ended from here."""
 
     def cancel(self) -> None:
         """Let everything that runs in it raise Cancelled."""
-
-    def in_turn(self) -> AbstractContextManager[None]:
-        """Run the block while no other thread does, except while one waits for the network."""

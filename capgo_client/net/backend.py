@@ -171,8 +171,7 @@ class _Stream(httpcore.NetworkStream):
                 self._sock.settimeout(seconds)
                 self._timeout = seconds
             try:
-                with scope.waiting():
-                    return call(*given)
+                return call(*given)
             except CapgoError:
                 raise
             except TimeoutError as exc:

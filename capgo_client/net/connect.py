@@ -70,9 +70,7 @@ class _Race:
             if self._waiting and (not self._running or now() >= self._next_start):
                 self._start(self._waiting.popleft())
                 continue
-            with scope.waiting():
-                ready = self._selector.select(_LOOK if left is None else min(left, _LOOK))
-            for key, _ in ready:
+            for key, _ in self._selector.select(_LOOK if left is None else min(left, _LOOK)):
                 if winner := self._finish(key.fileobj):
                     return winner
         raise self._refused()

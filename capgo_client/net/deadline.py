@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["Operation", "Scope", "Waiting", "current_scope", "in_scope", "now"]
+__all__ = ["Operation", "Scope", "current_scope", "in_scope", "now"]
 
 #: What was going on when the time ran out, and where the developer should look.
 _STAGES = {
@@ -59,7 +59,6 @@ class Scope:
         self._cancelled = False
         self._overdue = False
         self._wakers: dict[int, Callable[[], None]] = {}
-        self._turn = _Turn()
         self.stage = "start"
 
     def remaining(self) -> float | None:
@@ -143,68 +142,12 @@ class Scope:
         with self.interruptible(scope.cancel):
             yield scope
 
-    @contextlib.contextmanager
-    def in_turn(self) -> Iterator[None]:
-        """Run the block while no other thread runs one of this scope, except while it waits for the network.
-
-        Where several threads work for one scope: the app's own thread then competes with one of them for the
-        interpreter and not with all, and draws its next frame in time.
-        """
-        self._turn.take()
-        try:
-            yield
-        finally:
-            self._turn.give()
-
-    def waiting(self) -> Waiting:
-        """Give the turn away while the block waits; for a thread that has none it does nothing."""
-        return Waiting(self._turn)
-
     def __enter__(self) -> Self:
         _stack().append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
         _stack().pop()
-
-
-class _Turn:
-    """Of several threads one at a time has it."""
-
-    __slots__ = ("_holder", "_lock")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._holder = 0
-
-    def take(self) -> None:
-        self._lock.acquire()
-        self._holder = threading.get_ident()
-
-    def give(self) -> bool:
-        """Let the next have it; False when the calling thread does not have it."""
-        if self._holder != threading.get_ident():
-            return False
-        self._holder = 0
-        self._lock.release()
-        return True
-
-
-class Waiting:
-    """A block in which the turn is given away. A class of its own for the reason that ``Operation`` is one."""
-
-    __slots__ = ("_given", "_turn")
-
-    def __init__(self, turn: _Turn) -> None:
-        self._turn = turn
-        self._given = False
-
-    def __enter__(self) -> None:
-        self._given = self._turn.give()
-
-    def __exit__(self, *_: object) -> None:
-        if self._given:
-            self._turn.take()
 
 
 class Operation:

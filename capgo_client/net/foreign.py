@@ -37,26 +37,21 @@ class ForeignTransport:
             request = httpx.Request(
                 method, url.text, headers=dict(headers), content=body, extensions={"timeout": timeout}
             )
-        with scope, scope.waiting(), _translated():
+        with scope, _translated():
             response = self._transport.handle_request(request)
-        return Answer(response.status_code, dict(response.headers.items()), _body(response, scope), response.close)
+        return Answer(response.status_code, dict(response.headers.items()), _body(response), response.close)
 
     def close(self) -> None:
         """Close it; may raise anything."""
         self._transport.close()
 
 
-def _body(response: httpx.Response, scope: Scope) -> Iterator[bytes]:
+def _body(response: httpx.Response) -> Iterator[bytes]:
     # Not iter_raw(): it refuses replies that a test's transport built from bytes.
     if not isinstance(response.stream, httpx.SyncByteStream):
         raise NetworkError("The transport that was given is not a synchronous one", retryable=False)
-    parts = iter(response.stream)
-    while True:
-        with scope.waiting(), _translated():
-            part = next(parts, None)
-        if part is None:
-            return
-        yield part
+    with _translated():
+        yield from response.stream
 
 
 @contextlib.contextmanager

@@ -55,7 +55,7 @@ class Lookups:
         answered = threading.Event()
         pending = self._join(key, call, answered)
         try:
-            with scope.interruptible(answered.set), scope.waiting():
+            with scope.interruptible(answered.set):
                 while not pending.done:
                     if not answered.wait(scope.remaining()):
                         raise scope.expired()

@@ -241,23 +241,6 @@ class TestConnections:
         watcher.join()
         assert device.depot.busiest == 8
 
-    def test_one_at_a_time_works_while_the_others_wait_for_the_network(self, device):
-        class Watched(Files):
-            inside, together = 0, 0
-
-            def open_update(self, path):
-                self.inside += 1
-                self.together = max(self.together, self.inside)
-                threading.Event().wait(0.005)
-                self.inside -= 1
-                return super().open_update(path)
-
-        files = device.files = Watched()
-        for n in range(40):
-            device.order(f"f{n}", b"%d" % n)
-        device.fetch()
-        assert files.together == 1
-
     def test_one_thread_is_enough_where_no_more_can_be_had(self, device, monkeypatch):
         started = []
         real = threading.Thread.start
