@@ -88,6 +88,8 @@ class FaultyFiles(Files):
 
     def __init__(self, inner: Files | None = None) -> None:
         self._inner = inner or Files()
+        self.preads_at_once = self._inner.preads_at_once
+        self.flushes_readers = self._inner.flushes_readers
         self._lock = threading.Condition()
         self._calls: list[Call] = []
         self._paths: dict[int, str] = {}

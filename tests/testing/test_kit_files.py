@@ -21,6 +21,14 @@ def test_every_public_method_of_files_is_either_counted_or_made_of_counted_ones(
     assert all(getattr(FaultyFiles, name) is getattr(Files, name) for name in COMPOSED)
 
 
+def test_what_the_system_below_can_is_what_it_can():
+    class Lacking(Files):
+        preads_at_once = flushes_readers = False
+
+    has = [(files.preads_at_once, files.flushes_readers) for files in (Files(), FaultyFiles(), FaultyFiles(Lacking()))]
+    assert has == [has[0], has[0], (False, False)]
+
+
 def test_it_does_what_files_does_and_writes_each_call_down(tmp_path):
     files = FaultyFiles()
     folder, path, other = (str(tmp_path / name) for name in ("d", "d/a", "d/b"))
