@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DamagedError",
-    "hashed",
     "is_full",
     "is_passing",
     "pack",
@@ -36,10 +35,6 @@ __all__ = [
 #: The process, or the system as a whole, lacks something just now: this says nothing about the file.
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
-
-
-#: How much of a file is read at once when it is hashed (bytes).
-_CHUNK = 1 << 18
 
 
 class DamagedError(ValueError):
@@ -85,17 +80,6 @@ def unpack(data: bytes) -> object:
 def read(path: StrPath, *, files: Files, limit: int) -> object:
     """The document in a file of at most ``limit`` bytes; raises OSError or DamagedError."""
     return unpack(files.read_bytes(path, limit))
-
-
-def hashed(fd: int, *, files: Files) -> tuple[int, bytes]:
-    """Size and SHA-256 of what an open file holds from here on, in bounded memory; raises OSError."""
-    import hashlib  # only the worker comes here, and every launch imports this module
-
-    digest, size = hashlib.sha256(), 0
-    while chunk := files.read(fd, _CHUNK):
-        digest.update(chunk)
-        size += len(chunk)
-    return size, digest.digest()
 
 
 def write_synced(path: StrPath, data: bytes, *, files: Files) -> None:
