@@ -78,6 +78,7 @@ class Ledger:
         self._rebuild = rebuild
         self._newer = newer
         self._thread_lock = threading.Lock()
+        self._read_last: tuple[str, bytes, Loaded] | None = None
         self._lock = FileLock(below(folder, "state.lock"), files=files)
 
     def load(self) -> Loaded:
@@ -110,11 +111,7 @@ class Ledger:
         """One generation; None where it is missing or damaged. Raises OSError where that cannot be told now."""
         try:
             # The older generation lacks the last change.
-            document = checked.twice(lambda: checked.read(path, files=self._files, limit=_LIMIT))
-            schema = document.get("schema") if isinstance(document, dict) else None
-            if isinstance(schema, int) and schema > SCHEMA:
-                return Loaded(self._newer(document), NEWER_SCHEMA, "the state file was written by a newer library")
-            return Loaded(from_document(document), origin)
+            return self._loaded(checked.twice(lambda: self._files.read_bytes(path, _LIMIT)), origin)
         except FileNotFoundError:
             return None
         except (OSError, checked.DamagedError, DocumentError) as exc:
@@ -122,6 +119,19 @@ class Ledger:
                 raise
             _log.warning("%s cannot be used: %s", name_of(path), exc)
             return None
+
+    def _loaded(self, data: bytes, origin: str) -> Loaded:
+        """What a file says. The same bytes as last time mean the same: values do not change."""
+        last = self._read_last
+        if last is not None and last[:2] == (origin, data):
+            return last[2]
+        document = checked.unpack(data)
+        schema = document.get("schema") if isinstance(document, dict) else None
+        if isinstance(schema, int) and schema > SCHEMA:
+            return Loaded(self._newer(document), NEWER_SCHEMA, "the state file was written by a newer library")
+        loaded = Loaded(from_document(document), origin)
+        self._read_last = (origin, data, loaded)
+        return loaded
 
     @contextmanager
     def locked(self, *, patience: float) -> Iterator[None]:

@@ -30,8 +30,8 @@ def run(bench: Bench) -> Findings:
 
 def _sizes(bench: Bench, findings: Findings, server: Server) -> None:
     sizes = (10, 100) if bench.quick else (10, 100, 1000)
-    cases = [_update(bench, server, f"{size} MB", bench.payload("big", size)) for size in sizes]
-    files = (1000, 8000) if bench.quick else (5000, 8000)
+    cases = [_update(bench, server, f"{size} MB", bench.payload("big", size, 100)) for size in sizes]
+    files = (1000, 8000) if bench.quick else (5000, 8000)  # one that has many
     several = bench.payload("zip", *files)
     cases.append(_update(bench, server, "encrypted, many files", several, kind="sealed"))
     found = bench.measure(cases, rounds=2 if bench.quick else 3, warm=False)

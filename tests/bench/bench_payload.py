@@ -123,18 +123,21 @@ def _write_manifest(folder: Path, files: dict[str, bytes], first: dict[str, byte
     return {"packed_bytes": packed_bytes, "fetched": fetched}
 
 
-def make_big(folder: Path, megabytes: int) -> dict[str, object]:
-    """A bundle that is written piece by piece, so that it may be larger than what memory there is."""
+def make_big(folder: Path, megabytes: int, files: int) -> dict[str, object]:
+    """A bundle that is written piece by piece, so that it may be larger than what memory there is.
+
+    Of as many files whatever its size: what each file costs in memory is another question.
+    """
     contents = Contents()
     path = folder / "plain.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for i in range(megabytes):
+        for i in range(files):
             entry = zipfile.ZipInfo(f"part{i // 50:03}/file{i:05}.dat", (2025, 1, 1, 0, 0, 0))
             entry.external_attr, entry.compress_type = 0o100644 << 16, zipfile.ZIP_DEFLATED
-            archive.writestr(entry, contents.file(1_000_000))
+            archive.writestr(entry, contents.file(megabytes * 1_000_000 // files))
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
-    return {"files": megabytes, "bytes": megabytes * 1_000_000, "plain": {"checksum": digest, "session_key": ""}}
+    return {"files": files, "bytes": megabytes * 1_000_000, "plain": {"checksum": digest, "session_key": ""}}
 
 
 def _digest(file) -> str:
