@@ -6,7 +6,6 @@ A sealed record only tells where to look. What stands there is hashed when it is
 from __future__ import annotations
 
 import hmac
-import logging
 import os
 import stat
 from operator import attrgetter
@@ -16,6 +15,7 @@ from capgo_client.errors import Cancelled
 from capgo_client.install.contents import hashed
 from capgo_client.install.seal import SealError, read_list
 from capgo_client.install.store import APP
+from capgo_client.log import Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +34,7 @@ _MAX_BUILTIN_FILES = 20_000
 _MAX_BUILTIN_BYTES = 1 << 30
 _BYTE_CODE = "__pycache__"
 
-_log = logging.getLogger("capgo_client.install")
+_log = Log("capgo_client.install")
 
 
 class Local(NamedTuple):

@@ -35,7 +35,7 @@ def run(bench: Bench) -> Findings:
         offers = {key: _offer(server, payload, told, base, key) for key in WAYS}
         sent: dict[str, dict[str, int]] = {}
         cases = [_case(bench, server, first, offers, key, sent=sent) for key in WAYS]
-        found = bench.measure(cases, rounds=3 if bench.quick else 7, warm=False)
+        found = bench.measure(cases, rounds=3 if bench.quick else 15, warm=False)
     findings = Findings()
     for case in cases:
         wire = sent[case.key]
