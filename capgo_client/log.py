@@ -59,7 +59,7 @@ class Log:
         _be_silent(logging)
         logger = logging.getLogger(self._name)
         if logger.isEnabledFor(level):
-            logger.log(level, message, *args, exc_info=exc_info, stacklevel=_DEPTH)
+            logger.log(level, message, *args, exc_info=exc_info or None, stacklevel=_DEPTH)
 
 
 def _be_silent(logging: ModuleType) -> None:

@@ -22,6 +22,7 @@ def test_a_record_has_the_callers_place_name_and_level(caplog):
     log.error("d")
     log.log(WARNING, "e %d", 2)
     told = [(each.name, each.levelname, each.getMessage(), each.filename, each.funcName) for each in caplog.records]
+    assert {each.exc_info for each in caplog.records} == {None}  # handlers take anything else for an exception
     here = ("test_log.py", "test_a_record_has_the_callers_place_name_and_level")
     assert told == [
         ("capgo_client.part", level, message, *here)

@@ -465,8 +465,14 @@ class TestTheArchiveTakesOver:
             def free_bytes(self, path):
                 return 1 << 20
 
+        def when_the_other_is_here(handler, data):
+            end, never = time.monotonic() + 10, threading.Event()
+            while not any(stage.store.downloads.rglob("*.raw")) and time.monotonic() < end:
+                never.wait(0.005)
+            refuse(500)(handler, data)
+
         manifest = [stage.entry("a", b"a"), stage.entry("b", b"b")]
-        stage.depot.scripts["/o/1"] = [refuse(500), refuse(500)]
+        stage.depot.scripts["/o/1"] = [when_the_other_is_here, refuse(500)]
         refused(stage, stage.update("1.0.0", manifest), ServiceError)
         assert list(stage.store.downloads.iterdir())
         stage.files = Full()
