@@ -209,10 +209,17 @@ class Queue:
             self._complain("not read", exc)
             return Content()
 
+    def _bytes(self) -> bytes:
+        try:
+            return self._files.read_bytes(self._path, _ABSURD * self._max_bytes)
+        except FileNotFoundError:
+            # Twice before it is believed: whoever delivers would take it for the end, and come back at the next start.
+            return self._files.read_bytes(self._path, _ABSURD * self._max_bytes)
+
     def _read(self) -> Content:
         """What the file holds. Raises OSError, but not for a file that is missing, or none of ours."""
         try:
-            data = self._files.read_bytes(self._path, _ABSURD * self._max_bytes)
+            data = self._bytes()
         except FileNotFoundError:
             return Content()
         except OSError as exc:

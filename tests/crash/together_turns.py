@@ -14,7 +14,7 @@ import contextlib
 import threading
 from types import SimpleNamespace
 
-from capgo_client import engine, session
+from capgo_client import engine, ready, session
 from capgo_client.install import leases, locks
 from capgo_client.platforms import system
 from capgo_client.seams import Files
@@ -141,7 +141,7 @@ class Actor:
         self.updater._closed = True
         if behind.session is not None:
             behind.session.close()
-        leases.let_go(behind.store.folder)
+        leases.let_go(behind.store.root)
         if behind._primary is not None:
             behind._primary.release()
         self.updater = None
@@ -262,7 +262,7 @@ def in_turns(monkeypatch):
         patch.setattr(locks, "system", SimpleNamespace(try_lock=_try_lock, unlock=system.unlock))
         patch.setattr(locks, "threading", SimpleNamespace(Event=_NoPause))
         patch.setattr(locks, "Clock", _PollClock)
-        patch.setattr(session, "ReadyTimer", _Timer)
+        patch.setattr(ready, "ReadyTimer", _Timer)
         patch.setattr(session, "threading", SimpleNamespace(
             Thread=_Inline, Lock=threading.Lock, get_ident=threading.get_ident
         ))  # fmt: skip
