@@ -36,9 +36,7 @@ class Starting:
         self.candidate: Candidate | None = None
 
     def may_wait(self) -> bool:
-        """Whether this start waits: its mode says so, and no earlier launch waited in vain."""
-        if not self._config.waits:
-            return False
+        """Whether this start, in a mode that waits, does: no earlier launch waited in vain."""
         self.candidate = self._opening.candidate()
         if self._config.mode == "atInstall" and not self.candidate.newly_installed:
             return False

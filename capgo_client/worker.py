@@ -41,10 +41,7 @@ class Order:
 
 
 class Worker:
-    """Runs orders one after the other. At most one waits; a second of the same kind is merged into it.
-
-    ``first`` is called as soon as the thread runs, whatever the delay.
-    """
+    """Runs orders one after the other. At most one waits; a second of the same kind is merged into it."""
 
     def __init__(
         self,
@@ -52,10 +49,8 @@ class Worker:
         *,
         clock: Clock,
         period: Callable[[], float | None],
-        first: Callable[[], None] = lambda: None,
     ) -> None:
         self._run_order = run
-        self._first = first
         self._clock = clock
         self._period = period
         self._state = threading.Condition()
@@ -109,10 +104,6 @@ class Worker:
         self._wake.set()
 
     def _run(self) -> None:
-        try:
-            self._first()
-        except Exception:
-            _log.exception("the worker began with a bug; the app is not touched by it")
         while not self._stopped:
             left = None if self._next_at is None else max(0.0, self._next_at - self._clock.monotonic())
             woken = self._clock.wait(self._wake, left)

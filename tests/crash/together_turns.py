@@ -226,7 +226,6 @@ class _InlineWorker(Worker):
 
     def start(self, order, *, delay):
         self._due = order
-        self._first()
 
     def submit(self, order):
         self._due = order
