@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from capgo_client import Updater
 from capgo_client.testing import make_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +62,7 @@ class Device:
         self.app.mkdir(parents=True)
         self.options = {
             "data_dir": str(self.data),
-            "auto_update": "onLaunch",
+            "auto_update": "off",
             "app_ready_timeout": 30.0,
             **{name: getattr(service, name) for name in ("update_url", "stats_url", "channel_url")},
         }
@@ -83,8 +84,16 @@ class Device:
             (self.app / name).parent.mkdir(parents=True, exist_ok=True)
             (self.app / name).write_bytes(data)
 
-    def publish(self, version, main=GOOD, **more):
+    def offer(self, version, main=GOOD, **more):
+        """What the service has; a launch has to ask for it."""
         self.service.publish(make_bundle(version, self.files(version, main, **more)))
+
+    def bring(self, version, main=GOOD, **more):
+        """Install it, and queue it for the next launch: how it comes is no subject of most of these tests."""
+        self.offer(version, main, **more)
+        with Updater("com.example.launched", "1.0.0", self.app, **self.options) as updater:
+            updater.start()
+            updater.set_next(updater.download(updater.get_latest()))
 
     def command(self, *arguments):
         return [sys.executable, str(self.start), *arguments]
@@ -106,15 +115,6 @@ class Device:
             cwd=cwd or self.folder,
             check=False,
         )
-
-    def launch_alone(self):
-        """A launch that asks nobody."""
-        before = self.options["auto_update"]
-        self.options["auto_update"] = "off"
-        try:
-            return self.launch()
-        finally:
-            self.options["auto_update"] = before
 
     @property
     def state(self):

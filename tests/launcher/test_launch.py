@@ -29,11 +29,26 @@ def test_the_builtin_opens_and_its_result_is_returned(device, opened):
 
 
 def test_an_update_arrives_and_opens_in_the_place_of_the_builtin(device, opened):
-    device.publish("1.1.0")
+    device.offer("1.1.0")
+    device.options["auto_update"] = "onLaunch"
 
     assert opened(device.launch()) == ["1.1.0"]
     device.options["auto_update"] = "off"
     assert opened(device.launch()) == ["1.1.0"]
+
+
+def test_an_update_that_comes_while_the_app_runs_opens_at_the_next_start(device, opened):
+    device.ship("""
+        from capgo_client import current_updater
+        print("opened 1.0.0", flush=True)
+        def main():
+            current_updater().notify_app_ready()
+            current_updater().wait(30)
+    """)
+    device.offer("1.1.0")
+    device.options["auto_update"] = "atBackground"
+
+    assert [opened(device.launch()) for _ in range(2)] == [["1.0.0"], ["1.1.0"]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +82,7 @@ ENDINGS = (
 
 @pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.name)
 def test_what_a_crash_is_and_that_the_good_version_opens_in_the_same_start(device, opened, ending):
-    device.publish("1.1.0", bad(ending.body))
+    device.bring("1.1.0", bad(ending.body))
 
     done = device.launch()
 
@@ -75,14 +90,13 @@ def test_what_a_crash_is_and_that_the_good_version_opens_in_the_same_start(devic
     seen = [version for version in opened(done) if version == "1.0.0"]
     assert seen == (["1.0.0"] if ending.crash else [])
     assert done.returncode == ending.code
-    device.options["auto_update"] = "off"
     assert opened(device.launch())[0] == ("1.0.0" if ending.crash else "1.1.0")
 
 
 def test_a_bundle_without_the_entrys_module_is_taken_back(device, opened):
     device.run["entry"] = "begin:main"
     device.ship("", **{"begin.py": "def main():\n    print('opened 1.0.0')"})
-    device.publish("1.1.0")
+    device.bring("1.1.0")
 
     done = device.launch()
 
@@ -91,7 +105,7 @@ def test_a_bundle_without_the_entrys_module_is_taken_back(device, opened):
 
 
 def test_the_version_that_crashed_does_not_come_back(device, opened):
-    device.publish("1.1.0", bad("1 / 0"))
+    device.bring("1.1.0", bad("1 / 0"))
     device.launch()
 
     done = device.launch()
@@ -101,23 +115,23 @@ def test_the_version_that_crashed_does_not_come_back(device, opened):
 
 
 def test_the_last_good_version_opens_not_merely_the_builtin(device, opened):
-    device.publish("1.1.0")
+    device.bring("1.1.0")
     device.launch()
-    device.publish("1.2.0", bad("1 / 0"))
+    device.bring("1.2.0", bad("1 / 0"))
 
     assert opened(device.launch()) == ["1.2.0", "1.1.0"]
 
 
 def test_two_bad_versions_one_after_the_other_still_lead_to_the_builtin(device, opened):
-    device.publish("1.1.0", bad("1 / 0"))
+    device.bring("1.1.0", bad("1 / 0"))
     assert opened(device.launch()) == ["1.1.0", "1.0.0"]
-    device.publish("1.2.0", bad("1 / 0"))
+    device.bring("1.2.0", bad("1 / 0"))
 
     assert opened(device.launch()) == ["1.2.0", "1.0.0"]
 
 
 def test_a_start_is_made_anew_once_and_no_more(device, opened):
-    device.publish("1.1.0", bad("1 / 0"))
+    device.bring("1.1.0", bad("1 / 0"))
 
     done = device.launch(CAPGO_CLIENT_STARTED_ANEW="1")
 
@@ -127,10 +141,10 @@ def test_a_start_is_made_anew_once_and_no_more(device, opened):
 
 
 def test_where_the_good_version_crashes_as_well_the_process_ends(device, opened):
-    device.publish("1.1.0", good_until(device.folder / "spoilt"))
+    device.bring("1.1.0", good_until(device.folder / "spoilt"))
     device.launch()
     (device.folder / "spoilt").touch()
-    device.publish("1.2.0", bad("1 / 0"))
+    device.bring("1.2.0", bad("1 / 0"))
 
     done = device.launch()
 
@@ -152,7 +166,7 @@ def good_until(path):
 
 
 def test_a_proven_version_that_crashes_for_the_third_time_is_followed_by_the_good_one_at_once(device, opened):
-    device.publish("1.1.0", good_until(device.folder / "spoilt"))
+    device.bring("1.1.0", good_until(device.folder / "spoilt"))
     device.launch()
     (device.folder / "spoilt").touch()
 
@@ -164,7 +178,7 @@ def test_a_proven_version_that_crashes_for_the_third_time_is_followed_by_the_goo
 
 def test_a_version_that_had_said_ready_in_this_launch_is_not_replaced_under_the_persons_eyes(device, opened):
     ready = "from capgo_client import current_updater\ndef main():\n    current_updater().notify_app_ready()\n    {}"
-    device.publish("1.1.0", bad(ready.format("raise RuntimeError('later')")))
+    device.bring("1.1.0", bad(ready.format("raise RuntimeError('later')")))
 
     for _ in range(3):
         done = device.launch()
@@ -176,7 +190,7 @@ def test_a_version_that_had_said_ready_in_this_launch_is_not_replaced_under_the_
 
 def test_an_exit_code_after_ready_is_the_apps_own_business(device, opened):
     ready = "from capgo_client import current_updater\ndef main():\n    current_updater().notify_app_ready()\n    {}"
-    device.publish("1.1.0", bad(ready.format("raise SystemExit(3)")))
+    device.bring("1.1.0", bad(ready.format("raise SystemExit(3)")))
 
     for _ in range(4):
         done = device.launch()
@@ -185,7 +199,7 @@ def test_an_exit_code_after_ready_is_the_apps_own_business(device, opened):
 
 def test_a_version_that_kills_the_process_uses_up_its_starts(device, opened):
     device.options["max_boot_attempts"] = 2
-    device.publish("1.1.0", bad("import os; os._exit(9)"))
+    device.bring("1.1.0", bad("import os; os._exit(9)"))
 
     launches = [device.launch() for _ in range(3)]
 
@@ -203,7 +217,7 @@ HANGS = """
 def test_a_version_that_hangs_is_replaced_when_the_ready_timer_runs_out_where_restart_is_the_reload(device, opened):
     device.write("from capgo_client import launcher\nUpdater.__init__.__kwdefaults__['reload'] = launcher.restart")
     device.options["app_ready_timeout"] = 1.0
-    device.publish("1.1.0", bad(HANGS))
+    device.bring("1.1.0", bad(HANGS))
 
     done = device.launch()
 
@@ -212,8 +226,7 @@ def test_a_version_that_hangs_is_replaced_when_the_ready_timer_runs_out_where_re
 
 def test_set_changes_over_at_once_where_restart_is_the_reload(device, opened):
     device.write("from capgo_client import launcher\nUpdater.__init__.__kwdefaults__['reload'] = launcher.restart")
-    device.options["auto_update"] = "off"
-    device.publish("1.1.0")
+    device.offer("1.1.0")
     device.ship("""
         from capgo_client import current_updater
         print("opened 1.0.0", flush=True)
@@ -228,7 +241,7 @@ def test_set_changes_over_at_once_where_restart_is_the_reload(device, opened):
 
 def test_without_reopen_the_process_ends_with_the_exception(device, opened):
     device.run["reopen"] = False
-    device.publish("1.1.0", bad("1 / 0"))
+    device.bring("1.1.0", bad("1 / 0"))
 
     done = device.launch()
 
@@ -248,7 +261,7 @@ def test_without_reopen_the_process_ends_with_the_exception(device, opened):
 )
 def test_where_no_interpreter_can_be_started_the_exception_ends_the_process(device, opened, before, why):
     device.write(f"import logging; logging.basicConfig()\n{before}")
-    device.publish("1.1.0", bad("1 / 0"))
+    device.bring("1.1.0", bad("1 / 0"))
 
     done = device.launch()
 
@@ -259,7 +272,7 @@ def test_where_no_interpreter_can_be_started_the_exception_ends_the_process(devi
 
 def test_an_interpreter_that_is_gone_by_then_leaves_the_exception(device, opened):
     device.write("import logging; logging.basicConfig()\nsys.executable = '/gone/python'")
-    device.publish("1.1.0", bad("1 / 0"))
+    device.bring("1.1.0", bad("1 / 0"))
 
     done = device.launch()
 
@@ -276,7 +289,7 @@ def test_where_a_process_cannot_become_another_a_child_runs_and_its_exit_code_is
         def main():
             raise SystemExit(7)
     """)
-    device.publish("1.1.0", bad("1 / 0"))
+    device.bring("1.1.0", bad("1 / 0"))
 
     done = device.launch()
 
@@ -295,7 +308,7 @@ def test_the_fresh_interpreter_has_what_the_first_one_was_given(device):
         os.chdir("/")
         1 / 0
     """
-    device.publish("1.1.0", tell + spoil)
+    device.bring("1.1.0", tell + spoil)
     cwd = device.folder / "elsewhere"
     cwd.mkdir()
     command = [sys.executable, "-X", "utf8", *device.command("--note", "a b", "")[1:]]
@@ -315,13 +328,13 @@ def test_neither_the_app_nor_its_children_see_that_the_start_was_made_anew(devic
         print("opened 1.0.0", sorted(name for name in os.environ if name.startswith("CAPGO_CLIENT_S")), flush=True)
         def main(): pass
     """)
-    device.publish("1.1.0", bad("1 / 0"))
+    device.bring("1.1.0", bad("1 / 0"))
 
     assert "opened 1.0.0 []" in device.launch().stdout
 
 
 def test_a_start_given_as_code_is_made_anew_too(device, opened):
-    device.publish("1.1.0", bad("1 / 0"))
+    device.bring("1.1.0", bad("1 / 0"))
     command = [sys.executable, "-c", "import runpy; runpy.run_path('start.py', run_name='__main__')"]
 
     done = device.launch(command=command)
@@ -335,7 +348,7 @@ def test_a_start_given_as_code_is_made_anew_too(device, opened):
 def test_an_app_without_a_better_moment_is_ready_when_it_ends_well(device, opened):
     device.run["ready_after"] = 20
     device.options["max_boot_attempts"] = 1
-    device.publish("1.1.0", bad("def main(): pass"))
+    device.bring("1.1.0", bad("def main(): pass"))
 
     assert [opened(device.launch()) for _ in range(3)] == [["1.1.0"]] * 3
     assert [each["status"] for each in device.state["installs"]] == ["success"]
@@ -354,7 +367,7 @@ def test_an_app_without_a_better_moment_is_ready_after_some_time(device, opened)
         heard.wait(20)
         os._exit(5)
     """
-    device.publish("1.1.0", bad(wait))
+    device.bring("1.1.0", bad(wait))
 
     assert device.launch().returncode == 5
     assert [each["status"] for each in device.state["installs"]] == ["success"]
@@ -362,7 +375,7 @@ def test_an_app_without_a_better_moment_is_ready_after_some_time(device, opened)
 
 def test_nobody_says_ready_for_an_app_that_was_not_asked_about(device, opened):
     device.options["max_boot_attempts"] = 1
-    device.publish("1.1.0", bad("def main(): pass"))
+    device.bring("1.1.0", bad("def main(): pass"))
 
     assert [opened(device.launch()) for _ in range(2)] == [["1.1.0"], ["1.0.0"]]
 
@@ -413,7 +426,7 @@ def test_a_builtin_that_is_missing_is_said_so(device):
 
 @pytest.mark.skipif(os.name == "nt", reason="a pipe to standard input is no file there")
 def test_a_start_file_from_standard_input_cannot_be_made_anew(device, opened):
-    device.publish("1.1.0", bad("1 / 0"))
+    device.bring("1.1.0", bad("1 / 0"))
     text = device.start.read_text().replace("__file__", repr(str(device.start)))
     script = device.folder / "piped.py"
     script.write_text(text)
