@@ -284,9 +284,10 @@ def test_an_interpreter_that_is_gone_by_then_leaves_the_exception(device, opened
 def test_where_a_process_cannot_become_another_a_child_runs_and_its_exit_code_is_handed_on(device, opened):
     device.write("import capgo_client.launcher.fresh as fresh; fresh._BECOMES_ANOTHER = False")
     device.ship("""
-        import os
+        from capgo_client import current_updater
         print("opened 1.0.0", flush=True)
         def main():
+            print("is the one that counts:", current_updater()._engine.may_write, flush=True)
             raise SystemExit(7)
     """)
     device.bring("1.1.0", bad("1 / 0"))
@@ -294,6 +295,7 @@ def test_where_a_process_cannot_become_another_a_child_runs_and_its_exit_code_is
     done = device.launch()
 
     assert (opened(done), done.returncode) == (["1.1.0", "1.0.0"], 7)
+    assert "is the one that counts: True" in done.stdout
 
 
 def test_the_fresh_interpreter_has_what_the_first_one_was_given(device):
@@ -345,12 +347,13 @@ def test_a_start_given_as_code_is_made_anew_too(device, opened):
 # ---- ready ----
 
 
-def test_an_app_without_a_better_moment_is_ready_when_it_ends_well(device, opened):
+@pytest.mark.parametrize("end", ["return", "raise SystemExit(0)"])
+def test_an_app_without_a_better_moment_is_ready_when_it_ends_well(device, opened, end):
     device.run["ready_after"] = 20
     device.options["max_boot_attempts"] = 1
-    device.bring("1.1.0", bad("def main(): pass"))
+    device.bring("1.1.0", bad(f"def main(): {end}"))
 
-    assert [opened(device.launch()) for _ in range(3)] == [["1.1.0"]] * 3
+    assert [opened(device.launch()) for _ in range(2)] == [["1.1.0"]] * 2
     assert [each["status"] for each in device.state["installs"]] == ["success"]
 
 
