@@ -99,7 +99,7 @@ class Device:
         return [sys.executable, str(self.start), *arguments]
 
     def environment(self, **more):
-        dropped = ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTHONSAFEPATH")
+        dropped = ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTHONSAFEPATH", "PYTHONUNBUFFERED")
         kept = {name: value for name, value in os.environ.items() if name not in dropped}
         orders = {"OPTIONS": json.dumps(self.options), "RUN": json.dumps(self.run)}
         return kept | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"} | orders | more

@@ -97,11 +97,23 @@ def test_a_bundle_without_the_entrys_module_is_taken_back(device, opened):
     device.run["entry"] = "begin:main"
     device.ship("", **{"begin.py": "def main():\n    print('opened 1.0.0')"})
     device.bring("1.1.0")
+    (device.folder / "begin.py").write_text("print('opened wrong')\ndef main(): pass\n")
 
     done = device.launch()
 
     assert opened(done) == ["1.0.0"]
     assert "there is no module begin in 1.1.0" in done.stderr
+
+
+def test_what_a_version_printed_and_logged_before_it_crashed_is_not_lost(device):
+    device.write("import logging; logging.basicConfig(filename='app.log')")
+    device.bring("1.1.0", "import logging\nprint('printed')\nlogging.warning('logged')\n1 / 0")
+
+    done = device.launch()
+
+    assert done.stdout.splitlines() == ["printed", "opened 1.0.0", "returned done"]
+    log = (device.folder / "app.log").read_text()
+    assert log.index("logged") < log.index("1.1.0 crashed before it was ready; the good version opens now")
 
 
 def test_the_version_that_crashed_does_not_come_back(device, opened):
@@ -224,8 +236,13 @@ def test_a_version_that_hangs_is_replaced_when_the_ready_timer_runs_out_where_re
     assert (opened(done), done.returncode) == (["1.1.0", "1.0.0"], 0)
 
 
-def test_set_changes_over_at_once_where_restart_is_the_reload(device, opened):
-    device.write("from capgo_client import launcher\nUpdater.__init__.__kwdefaults__['reload'] = launcher.restart")
+@pytest.mark.parametrize("becomes_another", [True, False])
+def test_set_changes_over_at_once_where_restart_is_the_reload(device, opened, becomes_another):
+    device.write(f"""
+from capgo_client.launcher import fresh, restart
+fresh._BECOMES_ANOTHER = {becomes_another}
+Updater.__init__.__kwdefaults__['reload'] = restart
+""")
     device.offer("1.1.0")
     device.ship("""
         from capgo_client import current_updater
@@ -237,6 +254,7 @@ def test_set_changes_over_at_once_where_restart_is_the_reload(device, opened):
     """)
 
     assert opened(device.launch()) == ["1.0.0", "1.1.0"]
+    assert [each["status"] for each in device.state["installs"]] == ["success"]  # the second one counts
 
 
 def test_without_reopen_the_process_ends_with_the_exception(device, opened):

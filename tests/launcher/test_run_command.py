@@ -7,12 +7,12 @@ import sys
 import pytest
 
 TELLS = """
-    import json, sys
+    import json, os, sys
     import version
     from capgo_client import current_updater
     print("opened", version.VERSION, flush=True)
     def main():
-        print("told", json.dumps([sys.argv[1:], "" in sys.path]), flush=True)
+        print("told", json.dumps([sys.argv[1:], any(each in ("", os.getcwd()) for each in sys.path)]), flush=True)
         current_updater().notify_app_ready()
         return {}
 """
