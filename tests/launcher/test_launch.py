@@ -80,7 +80,14 @@ ENDINGS = (
 )
 
 
-@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.name)
+#: What is tried whenever the suite runs; `make faults` tries the others.
+OFTEN = ("raises at import", "exits with 3", "lacks the function", "exits with 0", "is interrupted")
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [pytest.param(each, marks=() if each.name in OFTEN else pytest.mark.slow, id=each.name) for each in ENDINGS],
+)
 def test_what_a_crash_is_and_that_the_good_version_opens_in_the_same_start(device, opened, ending):
     device.bring("1.1.0", bad(ending.body))
 
@@ -116,6 +123,7 @@ def test_what_a_version_printed_and_logged_before_it_crashed_is_not_lost(device)
     assert log.index("logged") < log.index("1.1.0 crashed before it was ready; the good version opens now")
 
 
+@pytest.mark.slow
 def test_the_version_that_crashed_does_not_come_back(device, opened):
     device.bring("1.1.0", bad("1 / 0"))
     device.launch()
@@ -134,6 +142,7 @@ def test_the_last_good_version_opens_not_merely_the_builtin(device, opened):
     assert opened(device.launch()) == ["1.2.0", "1.1.0"]
 
 
+@pytest.mark.slow
 def test_two_bad_versions_one_after_the_other_still_lead_to_the_builtin(device, opened):
     device.bring("1.1.0", bad("1 / 0"))
     assert opened(device.launch()) == ["1.1.0", "1.0.0"]
@@ -152,6 +161,7 @@ def test_a_start_is_made_anew_once_and_no_more(device, opened):
     assert opened(device.launch()) == ["1.0.0"]
 
 
+@pytest.mark.slow
 def test_where_the_good_version_crashes_as_well_the_process_ends(device, opened):
     device.bring("1.1.0", good_until(device.folder / "spoilt"))
     device.launch()
@@ -200,6 +210,7 @@ def test_a_version_that_had_said_ready_in_this_launch_is_not_replaced_under_the_
     assert opened(device.launch()) == ["1.0.0"]  # three crashes in a row: given up, at the next start
 
 
+@pytest.mark.slow
 def test_an_exit_code_after_ready_is_the_apps_own_business(device, opened):
     ready = "from capgo_client import current_updater\ndef main():\n    current_updater().notify_app_ready()\n    {}"
     device.bring("1.1.0", bad(ready.format("raise SystemExit(3)")))

@@ -51,6 +51,7 @@ def test_it_says_what_to_do_next(tmp_path, capsys):
     assert all(name in said for name in FILES)
 
 
+@pytest.mark.slow
 def test_the_tests_of_a_new_project_pass_in_a_process_of_their_own(project):
     (project / "conftest.py").write_text(PLUGIN)
 

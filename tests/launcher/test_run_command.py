@@ -53,7 +53,7 @@ def test_an_update_opens_and_a_broken_one_is_taken_back_in_the_same_start(device
 
 @pytest.mark.parametrize(
     ("result", "code", "said"),
-    [("None", 0, ""), ("0", 0, ""), ("3", 3, ""), ("False", 0, ""), ("'no disk'", 1, "no disk\n")],
+    [("None", 0, ""), ("3", 3, ""), ("False", 0, ""), ("'no disk'", 1, "no disk\n")],
 )
 def test_what_the_app_returns_is_the_exit_code_as_for_any_program(device, command, result, code, said):
     device.ship(TELLS.format(result))
