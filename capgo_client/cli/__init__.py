@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 #: In the order in which ``--help`` lists them.
-_COMMANDS = ("serve", "simulate", "selftest", "verify", "seal", "verify-seal")
+_COMMANDS = ("new", "run", "serve", "simulate", "selftest", "verify", "seal", "verify-seal")
 #: What shells say of a command that Ctrl-C ended.
 _INTERRUPTED = 130
 _EXIT_CODES = "exit codes: 0 good, 1 a promise broke or nothing was found, 2 the command was not understood"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import capgo_client
-from capgo_client import Updater
+from capgo_client import Updater, launcher
 from capgo_client.config import MODES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +61,7 @@ def test_every_link_to_a_file_leads_somewhere(document):
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_method_that_is_named_exists(document):
     called = set(re.findall(r"`(?:updater\.)?(\w+)\([^`]*\)`", text(document)))
-    known = {*dir(Updater), *capgo_client.__all__, "Path", "print"}
+    known = {*dir(Updater), *capgo_client.__all__, *launcher.__all__, "Path", "print"}
 
     assert called - known == set()
 

@@ -1,0 +1,68 @@
+"""``capgo-client new``: a project that updates itself, small enough to be read at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from capgo_client.cli.mistakes import UsageMistake
+from capgo_client.cli.skeleton import FILES
+from capgo_client.errors import ConfigError
+from capgo_client.options import checked_app_id, checked_version
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["register", "run"]
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the command."""
+    parser = subparsers.add_parser(
+        "new",
+        help="make the folder of a new app that updates itself, with its test",
+        description="Write a start file, the folder that is updated, a test and a README into a new folder.",
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a folder that does not exist yet, or is empty")
+    parser.add_argument("--app-id", metavar="ID", help="default: com.example. and the folder's name")
+    parser.add_argument("--version", default="1.0.0", metavar="V", help="of what you ship first; default: 1.0.0")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write it, and say what to do next.
+
+    Raises:
+        UsageMistake: The folder has something in it, cannot be written, or an option is wrong.
+    """
+    folder: Path = args.folder
+    name = _named(folder)
+    app_id = args.app_id or f"com.example.{name}"
+    try:
+        checked_app_id(app_id)
+        checked_version(args.version)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageMistake(f"{folder} is there already, and not an empty folder")
+        _write(folder, {"@NAME@": name, "@APP_ID@": app_id, "@VERSION@": args.version})
+    except ConfigError as exc:
+        raise UsageMistake(str(exc)) from exc
+    except OSError as exc:
+        raise UsageMistake(f"{exc.filename or folder}: {exc.strerror}") from exc
+    sys.stdout.write(f"made {folder}: {', '.join(FILES)}\n\n  cd {folder}\n  python start.py\n  python -m pytest\n")
+    return 0
+
+
+def _named(folder: Path) -> str:
+    """The folder's name with what an app id may have of it."""
+    kept = "".join(each if each.isascii() and each.isalnum() else "-" for each in folder.resolve().name.lower())
+    return kept.strip("-") or "app"
+
+
+def _write(folder: Path, words: dict[str, str]) -> None:
+    for name, text in FILES.items():
+        for placeholder, word in words.items():
+            text = text.replace(placeholder, word)  # noqa: PLW2901
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")

@@ -1,0 +1,178 @@
+"""The files that ``capgo-client new`` writes; ``@NAME@``, ``@APP_ID@`` and ``@VERSION@`` are filled in."""
+
+from __future__ import annotations
+
+__all__ = ["FILES"]
+
+_START = '''\
+"""The start file: it ships with the installer and is never updated. What is updated lies in app/."""
+
+from pathlib import Path
+
+from capgo_client import Updater
+from capgo_client.launcher import run
+
+APP = Path(__file__).resolve().parent / "app"
+
+
+def main(**options):
+    """Open the newest good version of the app. The tests give options of their own."""
+    updater = Updater(
+        app_id="@APP_ID@",
+        version="@VERSION@",  # of what lies in app/ when you build the installer
+        builtin=APP,
+        entry="main.py",
+        # public_key=APP.with_name(".capgo_key_v2.pub"),  # as soon as you have a key; then nothing unsigned opens
+        **options,
+    )
+    return run(updater, "main:main")
+
+
+if __name__ == "__main__":
+    main()
+'''
+
+_MAIN = '''\
+"""The app. Everything in this folder can be updated, and is opened from wherever the newest good version lies."""
+
+from importlib.resources import files
+
+from capgo_client import current_updater
+
+
+def main():
+    updater = current_updater()
+    greeting = files("texts").joinpath("greeting.txt").read_text("utf-8").strip()
+    print(f"{greeting} This is version {updater.current.version}.")
+
+    # Say so when the app works: its window is drawn, its first page is served. A version that never does is taken back.
+    updater.notify_app_ready()
+
+    updater.wait(10)  # an app with a main loop of its own runs that instead
+    if updater.next_bundle:
+        print(f"Version {updater.next_bundle.version} opens at the next start.")
+'''
+
+_TEXTS = '"""What the app says."""\n'
+
+_TEST = '''\
+"""The start file, in processes of its own, against an update service on loopback that comes with capgo-client."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LAUNCH = "import json, sys, start; start.main(**json.loads(sys.argv.pop()))"
+
+
+@pytest.fixture
+def launch(capgo_service, capgo_data_dir):
+    """Start the app as a device does, and return what it printed."""
+    urls = {name: getattr(capgo_service, name) for name in ("update_url", "stats_url", "channel_url")}
+
+    def launch():
+        options = json.dumps({"data_dir": str(capgo_data_dir), "auto_update": "onLaunch", **urls})
+        command = [sys.executable, "-c", LAUNCH, options]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return launch
+
+
+@pytest.fixture
+def next_version(capgo_bundle):
+    """What is in app/, with other files in place of its own, as a bundle."""
+    own = {path.relative_to(ROOT / "app").as_posix(): path.read_bytes() for path in (ROOT / "app").rglob("*.*")}
+    own = {name: data for name, data in own.items() if "__pycache__" not in name}
+    return lambda version, **files: capgo_bundle(version, {**own, **files})
+
+
+def test_the_app_opens(launch):
+    assert "This is version @VERSION@." in launch()
+
+
+def test_an_update_arrives(launch, capgo_service, next_version):
+    capgo_service.publish(next_version("99.0.0", **{"texts/greeting.txt": "Good evening."}))
+
+    assert launch().startswith("Good evening. This is version 99.0.0.")
+
+
+def test_a_broken_update_is_taken_back_in_the_same_start(launch, capgo_service, next_version):
+    capgo_service.publish(next_version("99.0.0", **{"main.py": "def main():\\n    raise RuntimeError('broken')"}))
+
+    assert "This is version @VERSION@." in launch()
+
+
+@pytest.mark.parametrize("fault", ["http-503", "silence", "html-200"])
+def test_the_app_opens_whatever_the_service_does(launch, capgo_service, fault):
+    with capgo_service.fault(fault):
+        assert "This is version @VERSION@." in launch()
+'''
+
+_PYPROJECT = """\
+[project]
+name = "@NAME@"
+version = "@VERSION@"
+requires-python = ">=3.10"
+dependencies = ["capgo-client"]
+
+[project.optional-dependencies]
+test = ["pytest>=8"]
+
+[tool.setuptools]
+py-modules = ["start"]
+
+[tool.pytest.ini_options]
+testpaths = ["tests"]
+"""
+
+_README = """\
+# @NAME@
+
+An app that updates itself, with [Capgo](https://capgo.app) and `capgo-client`.
+
+| | |
+|---|---|
+| `start.py` | ships with the installer and is never updated; keep it small |
+| `app/` | the app: everything in it can be updated |
+| `tests/` | start the app against an update service on loopback, a broken one too |
+
+```sh
+pip install capgo-client pytest
+python start.py        # opens app/, until a newer version has arrived
+python -m pytest
+```
+
+To send version 1.0.1 to the devices, change `app/` and upload it, once you have an account at Capgo:
+
+```sh
+npx @capgo/cli app add @APP_ID@
+npx @capgo/cli bundle upload @APP_ID@ --bundle 1.0.1 --path app --channel production --no-code-check
+```
+
+`version=` in `start.py` stays what it was in the installer that a device has. Change it, and `version` in
+`pyproject.toml`, when you build a new installer.
+"""
+
+_GITIGNORE = """\
+__pycache__/
+.capgo_key_v2
+"""
+
+#: The path in the new folder, and what stands there.
+FILES = {
+    "start.py": _START,
+    "app/main.py": _MAIN,
+    # Not empty: Capgo's delta updates leave empty files out.
+    "app/texts/__init__.py": _TEXTS,
+    "app/texts/greeting.txt": "Hello.\n",
+    "tests/test_start.py": _TEST,
+    "pyproject.toml": _PYPROJECT,
+    "README.md": _README,
+    ".gitignore": _GITIGNORE,
+}

@@ -1,0 +1,119 @@
+"""`capgo-client new`: what it writes runs, and its own tests pass."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from capgo_client.cli import main
+from capgo_client.cli.skeleton import FILES
+
+ROOT = Path(__file__).resolve().parents[2]
+#: The plugin is registered by the installed package; where only the source tree is there, the project names it.
+PLUGIN = """
+def pytest_configure(config):
+    from capgo_client.testing import pytest_plugin
+    if not config.pluginmanager.is_registered(pytest_plugin):
+        config.pluginmanager.register(pytest_plugin, "capgo")
+"""
+
+
+def run(folder, *command, **more):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env=environment | {"PYTHONPATH": str(ROOT)} | more,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def project(tmp_path, capsys):
+    folder = tmp_path / "My notes"
+    assert main(["new", str(folder), "--version", "2.3.4"]) == 0
+    capsys.readouterr()
+    return folder
+
+
+def test_it_says_what_to_do_next(tmp_path, capsys):
+    assert main(["new", str(tmp_path / "notes")]) == 0
+
+    said = capsys.readouterr().out
+    assert "python start.py" in said
+    assert all(name in said for name in FILES)
+
+
+@pytest.mark.slow
+def test_the_tests_of_a_new_project_pass_in_a_process_of_their_own(project):
+    (project / "conftest.py").write_text(PLUGIN)
+
+    done = run(project, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 passed" in done.stdout
+
+
+def test_its_start_file_opens_the_app(project, tmp_path):
+    done = run(project, "start.py", XDG_DATA_HOME=str(tmp_path / "home"), HOME=str(tmp_path / "home"))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Hello. This is version 2.3.4.")
+
+
+def test_names_and_versions_are_filled_in(project):
+    texts = {path.name: path.read_text("utf-8") for path in project.rglob("*.*")}
+
+    assert [name for name, text in texts.items() if "@" in text.replace("@capgo", "").replace("@pytest", "")] == []
+    assert '"com.example.my-notes"' in texts["start.py"]
+    assert 'version = "2.3.4"' in texts["pyproject.toml"]
+
+
+def test_no_file_of_the_app_is_empty_because_a_delta_would_drop_it():
+    assert [name for name, text in FILES.items() if not text] == []
+
+
+def test_an_id_of_ones_own(tmp_path, capsys):
+    assert main(["new", str(tmp_path / "notes"), "--app-id", "org.notes.app"]) == 0
+
+    capsys.readouterr()
+    assert '"org.notes.app"' in (tmp_path / "notes" / "start.py").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--app-id", "notes"), "app_id: 'notes' is not possible"),
+        (("--version", "1.0"), "version: '1.0' is not semver"),
+    ],
+)
+def test_wrong_options_are_refused_and_nothing_is_written(tmp_path, capsys, options, said):
+    assert main(["new", str(tmp_path / "notes"), *options]) == 2
+
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_already_is_left_alone(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+
+    assert main(["new", str(tmp_path)]) == 2
+    assert main(["new", str(tmp_path / "notes.txt")]) == 2
+    assert main(["new", str(tmp_path / "notes.txt" / "below")]) == 2
+
+    assert "not an empty folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_an_empty_folder_is_good_enough(tmp_path, capsys):
+    assert main(["new", str(tmp_path)]) == 0
+
+    capsys.readouterr()
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == set(FILES)
