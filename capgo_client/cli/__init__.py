@@ -37,6 +37,7 @@ _COMMANDS = (
     "serve",
     "simulate",
     "selftest",
+    "pack",
     "seal",
     "verify-seal",
 )

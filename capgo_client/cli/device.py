@@ -139,7 +139,18 @@ def opened(args: argparse.Namespace, *, may_be_new: bool = False, **more: Any) -
         raise UsageMistake(f"--version {version}: the app on this device said last that it is {before}")
     values["data_dir"] = folder_of(values)
     with Updater(**values) as updater:
+        if may_be_new:
+            _make_ready(updater)
         yield updater, device
+
+
+def _make_ready(updater: Updater) -> None:
+    """What a start would do first. Raises UsageMistake."""
+    store = updater._engine.store  # noqa: SLF001 - a start makes its folders, and there is none
+    try:
+        store.prepare()
+    except OSError as exc:
+        raise UsageMistake(f"{store.folder} cannot be made: {exc.strerror}") from exc
 
 
 def version_of(state: State, bundle_id: str, *, builtin: str = "") -> str:
