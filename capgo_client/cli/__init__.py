@@ -40,6 +40,7 @@ _COMMANDS = (
     "pack",
     "seal",
     "verify-seal",
+    "demo",
     "completion",
 )
 
