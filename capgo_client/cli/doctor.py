@@ -103,7 +103,9 @@ def _data(device: Device) -> Iterator[Finding]:
     if device.state_problem:
         yield Finding("data", FAIL, device.state_problem, "the app mends this by itself when it is started")
     else:
-        yield Finding("data", OK, f"{folder}: {len(device.state.installs)} downloaded, state {device.loaded.origin}")
+        yield Finding(
+            "data", OK, f"{folder}: {len(device.state.installs)} downloaded, read from {device.loaded.origin}"
+        )
     for install in device.state.installs:
         if fault := _fault(device, install.id):
             hint = "the app passes it over; `capgo-client verify` looks at every file"

@@ -56,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
     version = plain(bundle.version)
     lines = [f"the app opens {version} ({bundle.id}) at its next start, instead of {left}"]
     lines.append(f"{left} is refused from now on" if args.condemn else f"the service may offer {left} again")
+    if state.next and state.next != target:
+        lines.append(f"{plain(version_of(state, state.next))} was queued and does not open")
     tell(args, lines, {"ok": True, "id": bundle.id, "version": version, "left": left, "condemned": args.condemn})
     return GOOD
 
