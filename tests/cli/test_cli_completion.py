@@ -32,6 +32,7 @@ CASES = [
     (["capgo-client", "pack", "a-folder", "--keys", "a-fi"], {"a-file.pem"}),
     (["capgo-client", "update", "--data-dir", "a-"], {"a-folder"}),
     (["capgo-client", "check", "--proxy", "a-"], set()),
+    (["capgo-client", "verify", "--json", "--gl"], {"--glance"}),
 ]
 
 

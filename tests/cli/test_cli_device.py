@@ -185,6 +185,21 @@ def test_update_in_words_and_a_second_one_that_has_nothing_to_do(run, place):
     assert run("update", "--unsigned").out == "up to date: 1.6.0 is the newest for this device\n"
 
 
+@pytest.mark.parametrize("has_rich", [True, False])
+def test_whoever_watches_an_update_sees_a_bar_that_gets_to_its_end(run, place, monkeypatch, has_rich):
+    if has_rich:
+        pytest.importorskip("rich")
+    else:
+        monkeypatch.setitem(sys.modules, "rich.progress", None)
+    monkeypatch.setattr("capgo_client.cli.update.is_watched", lambda: True)
+    place.service.publish(make_bundle("1.6.0", FILES))
+    said = run("update", "--unsigned")
+    assert said.code == 0
+    assert ("100/100 fetching 1.6.0" in said.out) == (not has_rich)
+    assert said.out.splitlines()[-1] == "queued: the app opens 1.6.0 at its next start"
+    assert "fetching" not in run("update", "--unsigned", "--json").out
+
+
 def test_no_queue_leaves_the_app_at_what_it_opens(run, place):
     place.service.publish(make_bundle("1.6.0", FILES))
     assert run("update", "--unsigned", "--no-queue").code == 0
