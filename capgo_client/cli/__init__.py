@@ -1,7 +1,6 @@
 """The command line: ``capgo-client COMMAND`` or ``python -m capgo_client COMMAND``.
 
-One module for each command, with ``register(subparsers)`` and ``run(args)``. Exit codes: 0 good, 1 a promise broke or
-what was asked for was not found, 2 the command was not understood.
+One module for each command, with ``register(subparsers)`` and ``run(args)``; ``exits`` has the exit codes.
 """
 
 from __future__ import annotations
@@ -14,19 +13,55 @@ from importlib import import_module
 from pathlib import Path
 
 import capgo_client
+from capgo_client.cli.exits import EXIT_CODES, GOOD, INTERRUPTED, MISUNDERSTOOD, tell_error
 from capgo_client.cli.mistakes import UsageMistake
+from capgo_client.errors import CapgoError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["main"]
+__all__ = ["command_parser", "main"]
 
 #: In the order in which ``--help`` lists them.
-_COMMANDS = ("new", "run", "serve", "simulate", "selftest", "verify", "seal", "verify-seal")
-#: What shells say of a command that Ctrl-C ended.
-_INTERRUPTED = 130
-_EXIT_CODES = "exit codes: 0 good, 1 a promise broke or nothing was found, 2 the command was not understood"
+_COMMANDS = (
+    "new",
+    "run",
+    "doctor",
+    "check",
+    "update",
+    "list",
+    "current",
+    "rollback",
+    "reset",
+    "channel",
+    "verify",
+    "serve",
+    "simulate",
+    "selftest",
+    "pack",
+    "seal",
+    "verify-seal",
+    "demo",
+    "completion",
+)
+
+
+def command_parser(*, only: str | None = None) -> argparse.ArgumentParser:
+    """The whole tree of commands and options, or that of one command.
+
+    One is enough to carry a command out, and ``run`` opens an app: the user waits for what else would be imported.
+    """
+    parser = argparse.ArgumentParser(
+        prog="capgo-client",
+        description="What you can do about live updates from a keyboard or in CI.",
+        epilog=EXIT_CODES,
+    )
+    parser.add_argument("--version", action="version", version=f"capgo-client {capgo_client.__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name in _COMMANDS if only is None else (only,):
+        import_module(f"capgo_client.cli.{name.replace('-', '_')}").register(subparsers)
+    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,27 +70,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: from argparse, with 0 after ``--help`` and 2 for what it did not understand.
     """
-    parser = argparse.ArgumentParser(
-        prog="capgo-client",
-        description="What you can do about live updates from a keyboard or in CI.",
-        epilog=_EXIT_CODES,
-    )
-    parser.add_argument("--version", action="version", version=f"capgo-client {capgo_client.__version__}")
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name in _COMMANDS:
-        import_module(f"capgo_client.cli.{name.replace('-', '_')}").register(subparsers)
-    args = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    args = command_parser(only=words[0] if words and words[0] in _COMMANDS else None).parse_args(words)
     try:
         code: int = args.run(args)
         sys.stdout.flush()
     except UsageMistake as exc:
         sys.stderr.write(f"capgo-client: {exc}\n")
-        return 2
+        return MISUNDERSTOOD
+    except CapgoError as exc:
+        return tell_error(exc, as_json=getattr(args, "json", None) is True)
     except BrokenPipeError:
         _forget_stdout()
-        return 0
+        return GOOD
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     return code
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["is_watched", "progress"]
+__all__ = ["is_watched", "percentage", "progress"]
 
 _WIDTH = 30
+_WHOLE = 100
 
 
 def is_watched() -> bool:
@@ -32,6 +33,21 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
     with rich.Progress(transient=True) as bar:
         task = bar.add_task("", total=total)
         yield lambda text: bar.update(task, advance=1, description=text)
+
+
+@contextlib.contextmanager
+def percentage(text: str) -> Iterator[Callable[[int], None]]:
+    """A bar for one thing that takes a while; what is yielded sets it, from 0 to 100."""
+    with progress(_WHOLE) as step:
+        done = 0
+
+        def show(percent: int) -> None:
+            nonlocal done
+            for _ in range(done, min(percent, _WHOLE)):
+                step(text)
+            done = max(done, percent)
+
+        yield show
 
 
 @contextlib.contextmanager

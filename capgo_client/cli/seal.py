@@ -16,7 +16,7 @@ from capgo_client.verify.bound import RECORD_NAME, seal_record
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["register", "run", "source_tree"]
+__all__ = ["register", "run", "source_tree", "tell_remarks"]
 
 #: So many refusals are told one by one.
 _SHOWN = 20
@@ -77,12 +77,7 @@ def run(args: argparse.Namespace) -> int:
     _check_options(args)
     _sweep(args.folder)
     tree = source_tree(args.folder)
-    for remark in tree.remarks:
-        sys.stderr.write(f"note: {remark}\n")
-    for refusal in tree.refused[:_SHOWN]:
-        sys.stderr.write(f"refused: {refusal.code}: {refusal.why}\n")
-    if len(tree.refused) > _SHOWN:
-        sys.stderr.write(f"refused: and {len(tree.refused) - _SHOWN} more\n")
+    tell_remarks(tree)
     if tree.refused:
         sys.stderr.write("not sealed: no device would install this bundle\n")
         return 1
@@ -94,17 +89,27 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def source_tree(folder: Path) -> SourceTree:
+def source_tree(folder: Path, *, to_seal: bool = True) -> SourceTree:
     """The folder's content. Raises UsageMistake where it cannot be read, or where there is nothing."""
     try:
         if not folder.is_dir():
             raise UsageMistake(f"{folder}: there is no such folder")
-        tree = read_source_tree(folder)
+        tree = read_source_tree(folder, to_seal=to_seal)
     except OSError as exc:
         raise UsageMistake(f"{exc.filename} cannot be read: {exc.strerror}") from exc
     if not (tree.records or tree.refused):
         raise UsageMistake(f"{folder}: there is no file in it; is it the folder that you upload?")
     return tree
+
+
+def tell_remarks(tree: SourceTree) -> None:
+    """Print what is to be said of it, and why no device would take it."""
+    for remark in tree.remarks:
+        sys.stderr.write(f"note: {remark}\n")
+    for refusal in tree.refused[:_SHOWN]:
+        sys.stderr.write(f"refused: {refusal.code}: {refusal.why}\n")
+    if len(tree.refused) > _SHOWN:
+        sys.stderr.write(f"refused: and {len(tree.refused) - _SHOWN} more\n")
 
 
 def _check_options(args: argparse.Namespace) -> None:

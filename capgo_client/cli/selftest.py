@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from capgo_client.cli.exits import INTERRUPTED
 from capgo_client.cli.interrupts import interruptible
 from capgo_client.cli.mistakes import UsageMistake
 from capgo_client.platforms import system
@@ -30,7 +31,6 @@ __all__ = ["register", "run"]
 
 #: What is tried where nothing else was asked for: an install on an empty device, and one over another.
 _INSTALLS = ("first-install", "update")
-_INTERRUPTED = 130
 #: How long one operation is cut off at random before it is the next one's turn (seconds).
 _TURN = 10.0
 
@@ -117,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
             benches = (_bench(stack, tally.operation, folder, keys) for tally in tallies)
             (_at_random if args.random else _at_every_call)(args, tallies, benches)
     except KeyboardInterrupt:
-        code = 0 if args.random and args.seconds is None else _INTERRUPTED
+        code = 0 if args.random and args.seconds is None else INTERRUPTED
     sys.stdout.writelines(
         f"{tally.operation.name:<14} {tally.cut:>5} points cut off, failures: {tally.failures}\n" for tally in tallies
     )

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from capgo_client.cli.choosing import find, listing
 from capgo_client.cli.interrupts import interruptible
 from capgo_client.cli.mistakes import UsageMistake
+from capgo_client.cli.publishing import private_key
 from capgo_client.seams import Clock
 from capgo_client.testing import (
-    BundleKeys,
     Service,
     black_hole,
     hanging_proxy,
@@ -128,13 +128,7 @@ def _bundle(args: argparse.Namespace) -> MadeBundle | None:
     if not args.bundle.is_dir():
         raise UsageMistake(f"--bundle {args.bundle}: there is no such folder")
     try:
-        keys = BundleKeys.load(args.keys.read_text("utf-8")) if args.keys else None
-    except (OSError, ValueError) as exc:
-        raise UsageMistake(
-            f"--keys {args.keys}: {exc}; it takes the private key that Capgo's command line made"
-        ) from exc
-    try:
-        return make_bundle(args.version, args.bundle, keys=keys, manifest=args.manifest)
+        return make_bundle(args.version, args.bundle, keys=private_key(args.keys), manifest=args.manifest)
     except (ImportError, ValueError) as exc:
         raise UsageMistake(f"--bundle {args.bundle}: {exc}") from exc
 

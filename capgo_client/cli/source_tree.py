@@ -61,13 +61,20 @@ class SourceTree:
         return sum(record.size for record in self.records)
 
 
-def read_source_tree(folder: Path) -> SourceTree:
-    """Read every file below ``folder``. Raises OSError with the file's name."""
+def read_source_tree(folder: Path, *, to_seal: bool = True) -> SourceTree:
+    """Read every file below ``folder``. Raises OSError with the file's name.
+
+    ``to_seal``: it is about to be sealed, rather than packed as it is. A record changes what a delta does to it.
+    """
     reading = _Reading(folder)
     reading.run()
     reading.refused.extend(_over_limits(reading.records, entries=len(reading.records) + 1 + reading.folders))
     records = tuple(sorted(reading.records))
-    return SourceTree(records, tuple(reading.refused), (*reading.remarks(), *_remarks(folder, records)))
+    is_sealed = to_seal or (folder / RECORD_NAME).is_file()
+    more = () if to_seal else _remarks_to_pack(folder, records, is_sealed=is_sealed)
+    return SourceTree(
+        records, tuple(reading.refused), (*reading.remarks(), *_remarks(folder, records, is_sealed=is_sealed), *more)
+    )
 
 
 @dataclass(slots=True)
@@ -162,21 +169,36 @@ def _over_limits(records: Iterable[FileRecord], *, entries: int) -> Iterator[Ref
         yield Refusal("archive_limit_total", f"its files hold more than {limits.max_total} bytes together")
 
 
-def _remarks(folder: Path, records: tuple[FileRecord, ...]) -> Iterator[str]:
+def _remarks(folder: Path, records: tuple[FileRecord, ...], *, is_sealed: bool) -> Iterator[str]:
     place = os.fspath(folder.absolute())
     if word := next((word for word in _LEFT_OUT if word in place), ""):
         yield f"the folder's own path holds {word}: if you give --path whole, Capgo's delta leaves out everything in it"
     if len(records) >= _MOST_IN_DELTA:
         yield f"Capgo makes no delta of more than {_MOST_IN_DELTA} files"
     paths = {record.path for record in records}
+    lost = "Capgo's delta leaves it out"
     for found, remark in (
-        (_left_out(paths), "Capgo's delta leaves it out, and the record lists it: devices take the whole zip"),
+        (_left_out(paths), f"{lost}, and the record lists it: devices take the whole zip" if is_sealed else lost),
         ({path for path in paths if " " in path}, "Capgo refuses to make a delta with a space in a name"),
         ({path for path in paths if f"{path}.br" in paths}, "a delta may have this name twice, with the .br beside it"),
-        ({path for path in paths if "__pycache__" in path.split("/")}, "byte code; delete it before you seal"),
+        (
+            {path for path in paths if "__pycache__" in path.split("/")},
+            f"byte code; delete it before you {'seal' if is_sealed else 'pack'}",
+        ),
     ):
         if found:
             yield f"{_some(sorted(found))}: {remark}"
+
+
+def _remarks_to_pack(folder: Path, records: tuple[FileRecord, ...], *, is_sealed: bool) -> Iterator[str]:
+    """What a delta cannot carry and a zip can; of a sealed bundle devices make the empty files themselves."""
+    empty = [record.path for record in records if not record.size]
+    if empty and not is_sealed:
+        yield f"{_some(empty)}: empty; Capgo's delta leaves it out, so put a comment in it, or seal the folder first"
+    modes = {record.path: (folder / record.path).stat().st_mode for record in records}
+    executable = [path for path, mode in modes.items() if mode & stat.S_IXUSR]
+    if executable and os.name != "nt":
+        yield f"{_some(executable)}: executable; a delta drops that, a zip keeps it"
 
 
 def _left_out(paths: Iterable[str]) -> set[str]:

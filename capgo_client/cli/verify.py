@@ -6,33 +6,26 @@ none of the app's options, and the app may run meanwhile.
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capgo_client.bundle import BUILTIN_ID
+from capgo_client.cli.answers import add_json
+from capgo_client.cli.app_options import DEVICE, add_app_options, app_values
+from capgo_client.cli.device import LookingFiles, find, part_of
 from capgo_client.cli.mistakes import UsageMistake
-from capgo_client.errors import ConfigError, StorageError
+from capgo_client.errors import StorageError
 from capgo_client.install.audit import audit
-from capgo_client.install.ledger import FROM_FILE, FROM_NOTHING, NEWER_SCHEMA, Ledger
-from capgo_client.install.rebuild import rebuilt
-from capgo_client.install.store import Store
-from capgo_client.life.newer import from_newer
-from capgo_client.life.state import State
-from capgo_client.options import checked_app_id
-from capgo_client.platforms import system
-from capgo_client.seams import Files
 
 if TYPE_CHECKING:
     import argparse
-    from typing import NoReturn
+    from pathlib import Path
 
-    from capgo_client.install.ledger import Loaded
-    from capgo_client.life.state import Install
+    from capgo_client.install.store import Store
+    from capgo_client.life.state import Install, State
+    from capgo_client.seams import Files
 
 __all__ = ["LookingFiles", "register", "run"]
 
@@ -49,16 +42,14 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             " Nothing is changed, and the app may run meanwhile. Ends with 1 when something is damaged."
         ),
     )
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--app-id", metavar="ID", help="as in com.example.notes: look where its data lie by default")
-    where.add_argument("--data-dir", type=Path, metavar="DIR", help="look there: the app's data_dir")
+    add_app_options(parser, DEVICE)
     parser.add_argument(
         "--bundle", metavar="ID", help="look at this one only: an id, or current; default: all that are known"
     )
     depth = parser.add_mutually_exclusive_group()
     depth.add_argument("--full", action="store_true", help="every file of them; the default")
     depth.add_argument("--glance", action="store_true", help="only what every start of the app looks at")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -68,18 +59,16 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UsageMistake: There is nothing to look at.
     """
-    folder = _folder(args)
-    files = LookingFiles()
-    store = Store(folder, files=files)
-    loaded = _loaded(store, files)
-    installs = _chosen(loaded.state, args.bundle)
-    looks = tuple(_look(install, loaded.state, store, files, full=not args.glance) for install in installs)
-    known = {install.id for install in loaded.state.installs}
+    device = find(app_values(args))
+    state, store = device.state, device.store
+    installs = _chosen(state, args.bundle)
+    looks = tuple(_look(install, state, store, device.files, full=not args.glance) for install in installs)
+    known = {install.id for install in state.installs}
     found = _Found(
-        folder,
-        origin=loaded.origin,
-        state_problem=_state_problem(loaded, store, files),
-        current=loaded.state.current,
+        device.folder,
+        origin=device.loaded.origin,
+        state_problem=device.state_problem,
+        current=state.current,
         looks=looks,
         left_over=() if args.bundle else tuple(name for name in store.ids() if name not in known),
         full=not args.glance,
@@ -89,45 +78,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 # ---- what to look at ----
-
-
-class LookingFiles(Files):
-    """A file system that only looks. What would change the disk meets a read-only one, as far as it can tell."""
-
-    def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-
-    open_new = open_update = open_append = _refuse
-    write = truncate = clone = _refuse
-    mkdir = rename = unlink = rmdir = chmod = _refuse
-
-
-def _folder(args: argparse.Namespace) -> Path:
-    try:
-        folder = Path(args.data_dir or system.default_data_dir(checked_app_id(args.app_id)))
-    except ConfigError as exc:
-        raise UsageMistake(f"--app-id {args.app_id}: {exc}") from exc
-    if not folder.is_dir():
-        raise UsageMistake(
-            f"there is no folder {folder}; name the data_dir that the app gives its Updater, or the app's id for the"
-            " place where it lies by default"
-        )
-    store = Store(folder, files=LookingFiles())
-    if not any(path.exists() for path in (store.installs, folder / "state.json", folder / "state.old")):
-        raise UsageMistake(f"{folder} is not the data directory of an app: it has neither installs nor a state.json")
-    return folder
-
-
-def _loaded(store: Store, files: Files) -> Loaded:
-    """What the app knows of its installs; read without the lock, for each document is replaced in one step."""
-    ledger = Ledger(
-        store.folder,
-        files=files,
-        fresh=lambda: State(native_version=""),
-        rebuild=lambda: rebuilt(store),
-        newer=lambda document: from_newer(document, native_version=""),
-    )
-    return ledger.load()
 
 
 def _chosen(state: State, bundle: str | None) -> tuple[Install, ...]:
@@ -165,28 +115,7 @@ def _look(install: Install, state: State, store: Store, files: Files, *, full: b
     finally:
         if lease is not None:
             lease.release()
-    parts = {
-        "current": state.current,
-        "queued": state.next,
-        "the one to fall back on": state.fallback,
-        "the one before": state.previous,
-    }
-    part = next((name for name, bundle_id in parts.items() if bundle_id == install.id), "")
-    return _Look(install, part, problems or ((fault,) if fault else ()))
-
-
-def _state_problem(loaded: Loaded, store: Store, files: Files) -> str:
-    """What is wrong with the state itself; empty when nothing is."""
-    if loaded.origin in (FROM_FILE, NEWER_SCHEMA):
-        return ""
-    if loaded.obstacle:
-        return loaded.obstacle
-    documents = (store.folder / "state.json", store.folder / "state.old")
-    if loaded.origin == FROM_NOTHING and not store.ids() and not any(files.exists(path) for path in documents):
-        return ""  # the app was never started to the end
-    if loaded.origin == FROM_NOTHING:
-        return "state.json is damaged or missing, and nothing is left to rebuild it from"
-    return f"state.json is damaged or missing; the app reads {loaded.origin} instead"
+    return _Look(install, part_of(state, install), problems or ((fault,) if fault else ()))
 
 
 # ---- telling ----

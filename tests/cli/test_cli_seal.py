@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capgo_client.cli import main
+from capgo_client.cli import command_parser, main
 from capgo_client.cli.source_tree import read_source_tree
 from capgo_client.errors import ArchiveError
 from capgo_client.install.archive import Limits
@@ -52,6 +52,7 @@ class Ran:
 @pytest.fixture
 def run(capsys):
     """Run a command in this process."""
+    command_parser()  # imports every command, before a test spoils what an import needs
 
     def run(*arguments):
         capsys.readouterr()

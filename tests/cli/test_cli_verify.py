@@ -304,8 +304,10 @@ def test_an_app_id_leads_to_where_its_data_lie_by_default(command, place, tmp_pa
     assert "2 versions" in done.stdout
 
 
-@pytest.mark.parametrize("arguments", [(), ("--app-id", "com.example.notes", "--data-dir", ".")])
-def test_exactly_one_place_is_named(capsys, arguments):
-    with pytest.raises(SystemExit) as caught:
-        main(["verify", *arguments])
-    assert caught.value.code == 2
+def test_a_place_has_to_be_named(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert "which app? give --app-id" in mistake(capsys)
+
+
+def test_a_data_directory_counts_more_than_where_the_app_s_data_lie_by_default(verify):
+    assert verify("--app-id", "com.example.other")[0] == 0

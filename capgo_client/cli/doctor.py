@@ -1,0 +1,168 @@
+"""``capgo-client doctor``: is everything in place for updates, and what will the next start open? Changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from capgo_client.cli.answers import add_json, plain, tell
+from capgo_client.cli.app_options import INSTALLING, add_app_options, app_values
+from capgo_client.cli.device import LookingFiles, folder_of, look, version_of
+from capgo_client.cli.exits import BAD, GOOD
+from capgo_client.cli.findings import FAIL, NOTE, OK, Finding, findings_of_service
+from capgo_client.cli.foresight import next_start
+from capgo_client.errors import ConfigError, SignatureError, StorageError
+from capgo_client.seams import Clock
+from capgo_client.updater import Updater
+from capgo_client.verify.keys import KeyRing
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from capgo_client.cli.device import Device
+    from capgo_client.config import Config
+    from capgo_client.explain import Explanation
+
+__all__ = ["register", "run"]
+
+#: Below so much free space (bytes) a bundle may well not fit.
+_LITTLE = 100 * 1024 * 1024
+#: A version that may stand in for one that nobody told; only so that everything else can be looked at.
+_UNTOLD = "0.0.0"
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the command."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="look at options, data directory, key, service and clock, and say what the next start will open",
+        description=(
+            "Look at the app's options, its data directory, its public key, the way to the service and the clock, and"
+            " say what the next start will open and why. Nothing is changed and no device is counted. Ends with 1 when"
+            " something has to be mended."
+        ),
+    )
+    add_app_options(parser, INSTALLING)
+    parser.add_argument("--offline", action="store_true", help="do not call the service")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Look and tell; 1 when something has to be mended. Raises UsageMistake where no app was named."""
+    values = app_values(args)
+    if not values.get("app_id"):
+        values["app_id"] = ""
+    device = look(folder_of(values))
+    findings = list(_looked_over(values, device, offline=args.offline))
+    bad = sum(finding.verdict == FAIL for finding in findings)
+    sums = {0: "Nothing has to be mended.", 1: "One thing has to be mended."}
+    lines = [*(line for finding in findings for line in finding.lines()), sums.get(bad, f"{bad} things to be mended.")]
+    tell(args, lines, {"ok": not bad, "findings": [asdict(finding) for finding in findings]})
+    return BAD if bad else GOOD
+
+
+def _looked_over(values: dict[str, Any], device: Device, *, offline: bool) -> Iterator[Finding]:
+    told = values.get("version") or device.state.native_version
+    try:
+        updater = Updater(**{**values, "version": told or _UNTOLD, "data_dir": device.folder}, files=LookingFiles())
+    except ConfigError as exc:
+        yield Finding("options", FAIL, exc.message, exc.hint)
+        yield from _data(device)
+        return
+    with updater:
+        config = updater._engine.config  # noqa: SLF001 - what the options came to
+        yield _options(config, device, told=told)
+        yield from _data(device)
+        yield from _keys(config)
+        yield _delta()
+        if not offline:
+            yield from findings_of_service(updater)
+        yield from _ahead(updater.explain(), config, device)
+
+
+def _options(config: Config, device: Device, *, told: str) -> Finding:
+    before = device.state.native_version
+    if not told:
+        return Finding("options", NOTE, "no version of the installer is known: nobody gave one, and no start told it")
+    if before and before != told:
+        words = f"a new installer: {told}, and the last start was of {before}: what was downloaded under it is dropped"
+        return Finding("options", NOTE, words)
+    if config.builtin is not None and not LookingFiles().exists(config.builtin):
+        return Finding("options", FAIL, f"the builtin folder {config.builtin} is not there", "the app has no way back")
+    return Finding("options", OK, f"{config.app_id} {told}, mode {config.mode}")
+
+
+def _data(device: Device) -> Iterator[Finding]:
+    folder = device.folder
+    if not folder.is_dir():
+        yield Finding("data", NOTE, f"there is no {folder} yet: the app was never started here")
+        return
+    if device.state_problem:
+        yield Finding("data", FAIL, device.state_problem, "the app mends this by itself when it is started")
+    else:
+        yield Finding(
+            "data", OK, f"{folder}: {len(device.state.installs)} downloaded, read from {device.loaded.origin}"
+        )
+    for install in device.state.installs:
+        if fault := _fault(device, install.id):
+            hint = "the app passes it over; `capgo-client verify` looks at every file"
+            yield Finding("data", FAIL, f"{plain(install.version)} ({install.id}) cannot be opened: {fault}", hint)
+    free = device.files.free_bytes(folder)
+    if free is not None and free < _LITTLE:
+        yield Finding("data", NOTE, f"only {free // 1024**2} MiB are free there", "what does not fit is not installed")
+
+
+def _fault(device: Device, bundle_id: str) -> str:
+    try:
+        return device.store.fault(bundle_id, entry="")
+    except StorageError as exc:
+        return exc.message
+
+
+def _keys(config: Config) -> Iterator[Finding]:
+    if not config.keys:
+        yield Finding("key", NOTE, "no public key: whoever answers for the service decides what runs", "--public-key")
+        return
+    ring = KeyRing(config.keys)
+    for key in config.keys:
+        try:
+            ring.recover(bytes(key.size))
+        except SignatureError as exc:
+            if exc.code == "key_unusable":
+                yield Finding("key", FAIL, f"{key.key_id}: {exc.message}", exc.hint)
+                return
+        yield Finding("key", OK, f"{key.key_id}, {key.size * 8} bits; nothing unsigned is installed")
+
+
+def _delta() -> Finding:
+    if find_spec("brotli") is None:
+        return Finding("delta", NOTE, "no brotli: updates come as whole zips", "pip install 'capgo-client[delta]'")
+    return Finding("delta", OK, "updates may come file by file")
+
+
+def _ahead(told: Explanation, config: Config, device: Device) -> Iterator[Finding]:
+    """What was answered last, and what the next start makes of it all."""
+    age = "" if told.answer_age is None else f" ({_aged(told.answer_age)} ago)"
+    code = f" [{told.answer_code}]" if told.answer_code else ""
+    yield Finding("last check", OK if told.answer else NOTE, f"{told.answer_text}{age}{code}", told.remedy)
+    if told.waiting_until > Clock().wall():
+        seconds = told.waiting_until - Clock().wall()
+        yield Finding("last check", NOTE, f"the service asked not to be asked for another {_aged(seconds)}")
+    if told.queued and told.delays:
+        yield Finding("next start", NOTE, f"{plain(told.queued)} is held back until {', '.join(told.delays)}")
+    bundle_id, why = next_start(device, config)
+    version = plain(version_of(device.state, bundle_id, builtin=config.version))
+    wait = (
+        f"; it may wait {config.response_timeout:g} s for the service first" if config.waits and not told.held else ""
+    )
+    yield Finding("next start", OK, f"opens {version} ({bundle_id}), because {plain(why)}{wait}")
+
+
+def _aged(seconds: float) -> str:
+    for unit, name in ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds:.0f} s"
