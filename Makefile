@@ -6,10 +6,11 @@ INTEROP := .interop
 LOWEST := .venv-lowest
 TOOLS := .venv-tools
 BENCHED := .venv-bench
+GUI := .venv-gui
 # Two workers suit the smallest machine that the suite promises to be quick on.
 WORKERS ?= 2
 
-.PHONY: help demo test crash faults fleet fuzz interop timing bench bench-check lowest audit dist lint types format clean
+.PHONY: help demo test crash faults fleet fuzz interop gui timing bench bench-check lowest audit dist lint types format clean
 
 help:
 	@echo "make demo    the whole story in one minute, against a service on loopback"
@@ -21,6 +22,7 @@ help:
 	@echo "make bench   measured beside tuf, tufup, velopack, httpx, curl: a table, build/bench.json, build/bench.png"
 	@echo "make bench-check  the same against the kept ratios (BENCH=quick: 3 minutes; BENCH_ONLY=launch,update: parts)"
 	@echo "make interop against Capgo's own command line (node 20 or newer, npm; half a minute)"
+	@echo "make gui     the examples with a window: Kivy, PySide6, tkinter, pygame (Xvfb for some of them)"
 	@echo "make fuzz    every parser fed with rubbish for FUZZ_SECONDS each (60)"
 	@echo "make lowest  the suite with the lowest versions of what we depend on"
 	@echo "make audit   known holes in what we depend on; make dist: wheel, sdist and their bill of materials"
@@ -104,6 +106,15 @@ $(INTEROP)/.installed: tests/interop/package.json tests/interop/package-lock.jso
 interop: $(VENV)/.dev $(INTEROP)/.installed
 	CAPGO_INTEROP=required $(BIN)/python -m pytest -n $(WORKERS) tests/interop
 
+# The toolkits are large, so they have a venv of their own; `make test` leaves this folder out where they are missing.
+$(GUI)/.done: pyproject.toml tests/gui/requirements.txt
+	$(PYTHON) -m venv $(GUI)
+	$(GUI)/bin/python -m pip install --quiet --editable '.[dev,delta]' --requirement tests/gui/requirements.txt
+	@touch $@
+
+gui: $(GUI)/.done
+	$(GUI)/bin/python -m pytest -n $(WORKERS) tests/gui
+
 # Fresh seeds each time; what they found stays as examples in the tests, which `make test` runs.
 FUZZ_SECONDS ?= 60
 FUZZ_WORKERS ?= 6
@@ -153,4 +164,4 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(TOOLS) $(BENCHED) $(INTEROP) .bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(TOOLS) $(BENCHED) $(GUI) $(INTEROP) .bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
