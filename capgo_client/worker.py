@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import threading
 
+# Not used here. `dataclasses` reads sys.modules["typing"] without waiting for an import of it to end: an app that makes
+# a dataclass at the moment in which another thread imports typing for the first time dies of an AttributeError. So it
+# is complete before there is a thread of ours (2 ms; most apps have it anyhow).
+import typing  # noqa: F401
+
 from capgo_client.log import Log
 from capgo_client.values import dataclass, field
 

@@ -28,7 +28,6 @@ HEAVY = {
     "pathlib",
     "platformdirs",
     "ssl",
-    "typing",
     "typing_extensions",
     "zipfile",
 }
@@ -93,6 +92,30 @@ def modules_of_a_direct_start(app, tmp_path):
     command = [sys.executable, "-c", child, str(source), str(app.data), "always", app.service.update_url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True, cwd=tmp_path)
     return json.loads(done.stdout)["started"]
+
+
+#: Which threads imported typing; the worker needs it for httpcore, ssl and cryptography.
+IMPORTERS = """
+import sys, threading
+importers = []
+def note(event, args):
+    if event == "import" and args[0] == "typing":
+        importers.append(threading.current_thread() is threading.main_thread())
+sys.addaudithook(note)
+"""
+
+
+def test_typing_is_complete_before_there_is_a_thread_of_ours(app, tmp_path):
+    """`dataclasses` in the app's thread would meet a half-imported one, and the app's module would not import."""
+    app.install("2.0.0")
+    source = Path(capgo_client.__file__).resolve().parent.parent
+    child = IMPORTERS + CHILD.replace("import json\n", "import json\nupdater.wait(20)\n").replace(
+        '"version": version', '"version": version, "importers": importers'
+    )
+    command = [sys.executable, "-I", "-c", child, str(source), str(app.data), "atBackground", app.service.update_url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, cwd=tmp_path)
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["importers"] == [True]
 
 
 # ---- the disk ----

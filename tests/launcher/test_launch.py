@@ -264,7 +264,10 @@ Updater.__init__.__kwdefaults__['reload'] = restart
             updater.set(updater.download(updater.get_latest()))
     """)
 
-    assert opened(device.launch()) == ["1.0.0", "1.1.0"]
+    done = device.launch()
+
+    assert done.stderr.splitlines() == []
+    assert opened(done) == ["1.0.0", "1.1.0"]
     assert [each["status"] for each in device.state["installs"]] == ["success"]  # the second one counts
 
 
