@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from capgo_client.cli.answers import add_json, tell
+from capgo_client.cli.exits import GOOD
 from capgo_client.cli.mistakes import UsageMistake
 from capgo_client.cli.skeleton import FILES
 from capgo_client.errors import ConfigError
@@ -27,6 +28,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("folder", type=Path, metavar="DIR", help="a folder that does not exist yet, or is empty")
     parser.add_argument("--app-id", metavar="ID", help="default: com.example. and the folder's name")
     parser.add_argument("--version", default="1.0.0", metavar="V", help="of what you ship first; default: 1.0.0")
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -49,8 +51,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageMistake(str(exc)) from exc
     except OSError as exc:
         raise UsageMistake(f"{exc.filename or folder}: {exc.strerror}") from exc
-    sys.stdout.write(f"made {folder}: {', '.join(FILES)}\n\n  cd {folder}\n  python start.py\n  python -m pytest\n")
-    return 0
+    lines = (f"made {folder}: {', '.join(FILES)}", "", f"  cd {folder}", "  python start.py", "  python -m pytest")
+    tell(args, lines, {"ok": True, "folder": str(folder), "app_id": app_id, "files": list(FILES)})
+    return GOOD
 
 
 def _named(folder: Path) -> str:

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from capgo_client.cli.answers import add_json, tell
-from capgo_client.cli.exits import BAD, GOOD
+from capgo_client.cli.exits import GOOD
 from capgo_client.cli.mistakes import UsageMistake
-from capgo_client.cli.publishing import private_key
-from capgo_client.cli.seal import source_tree, tell_remarks
+from capgo_client.cli.publishing import private_key, source_tree, tell_refusal, tell_remarks
+from capgo_client.cli.source_tree import Refusal
 from capgo_client.errors import ConfigError
 from capgo_client.options import checked_version
 from capgo_client.testing import make_bundle
@@ -71,11 +71,12 @@ def run(args: argparse.Namespace) -> int:
     tree = source_tree(args.folder, to_seal=False)
     tell_remarks(tree)
     if tree.refused:
-        sys.stderr.write("not packed: no device would install this bundle\n")
-        return BAD
-    made = _made(args)
-    if made is None:
-        return BAD
+        return tell_refusal(args, "packed", tree.refused)
+    try:
+        made = _made(args)
+    except ValueError as exc:  # Capgo's formats have no room for it
+        sys.stderr.write(f"refused: no_room: {exc}\n")
+        return tell_refusal(args, "packed", [Refusal("no_room", str(exc))])
     out = _out(args)
     (_write_folder if args.manifest else _write_zip)(args, made, out)
     facts = _facts(made, out)
@@ -106,8 +107,8 @@ def _out(args: argparse.Namespace) -> Path:
     return Path(args.out or f"{args.folder.absolute().name}-{args.version}{end}")
 
 
-def _made(args: argparse.Namespace) -> MadeBundle | None:
-    """The bundle; None where Capgo's formats have no room for it, which is said."""
+def _made(args: argparse.Namespace) -> MadeBundle:
+    """The bundle. Raises UsageMistake, and ValueError where Capgo's formats have no room for it."""
     keys = private_key(args.keys)
     try:
         return make_bundle(
@@ -122,9 +123,6 @@ def _made(args: argparse.Namespace) -> MadeBundle | None:
         raise UsageMistake("--manifest needs brotli: pip install 'capgo-client[delta]', or give --no-brotli") from exc
     except OSError as exc:
         raise UsageMistake(f"{exc.filename} cannot be read: {exc.strerror}") from exc
-    except ValueError as exc:
-        sys.stderr.write(f"not packed: {exc}\n")
-        return None
 
 
 def _facts(made: MadeBundle, out: Path) -> dict[str, Any]:

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from capgo_client.cli.app_options import INSTALLING, add_app_options, app_values
 from capgo_client.cli.mistakes import UsageMistake
-from capgo_client.config import MODES
 from capgo_client.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["register", "run"]
 
-_URLS = ("update_url", "stats_url", "channel_url")
+_SHARED = tuple(name for name in INSTALLING if name not in ("app_id", "entry"))
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -30,23 +30,14 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             " back that crashes before it is ready, and open the good one instead. Ends with the app's own exit code."
         ),
     )
-    parser.add_argument("--app", "--app-id", dest="app_id", required=True, metavar="ID", help="as in com.example.notes")
-    parser.add_argument("--version", required=True, metavar="V", help="of the code in the builtin's folder")
-    parser.add_argument("--builtin", required=True, type=Path, metavar="DIR", help="the folder that ships with the app")
-    parser.add_argument("--entry", required=True, metavar="MODULE[:FUNCTION]", help="what of it is run: main:main")
-    parser.add_argument(
-        "--public-key", action="append", metavar="FILE", help="from then on nothing unsigned opens; may be repeated"
-    )
-    parser.add_argument("--require-bound", action="store_true", help="open no bundle without a record of its own")
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="keep what is downloaded there")
-    parser.add_argument("--auto-update", default="atBackground", choices=MODES, metavar="MODE", help=", ".join(MODES))
-    parser.add_argument("--channel", default="", metavar="NAME", help="ask for this channel")
+    # `entry` of the environment and of the table is Updater's: a file that every bundle has.
+    parser.add_argument("--entry", dest="program", metavar="MODULE[:FUNCTION]", help="what is run: main:main")
     parser.add_argument(
         "--ready-after", type=float, metavar="SECONDS", help="the app does not say that it works: assume it then"
     )
-    for name in _URLS:
-        parser.add_argument(f"--{name.replace('_', '-')}", metavar="URL", help="of a service of your own; '' for none")
     parser.add_argument("arguments", nargs="*", metavar="ARG", help="for the app, after --")
+    parser.add_argument("--app", "--app-id", dest="app_id", metavar="ID", help="as in com.example.notes")
+    add_app_options(parser, _SHARED)
     parser.set_defaults(run=run)
 
 
@@ -54,32 +45,30 @@ def run(args: argparse.Namespace) -> int:
     """Run the app; its exit code.
 
     Raises:
-        UsageMistake: An option is wrong, or the builtin has no such entry.
+        UsageMistake: An option is wrong or missing, or the builtin has no such entry.
         SystemExit: From the app.
     """
-    from capgo_client import Updater
     from capgo_client.launcher import run as launch
+    from capgo_client.updater import Updater
 
-    options: dict[str, Any] = {name: getattr(args, name) for name in _URLS if getattr(args, name) is not None}
-    if not args.builtin.is_dir():
-        raise UsageMistake(f"--builtin {args.builtin}: there is no such folder")
+    values = app_values(args)
+    _check(values, args.program)
     try:
-        updater = Updater(
-            args.app_id,
-            args.version,
-            args.builtin,
-            public_key=args.public_key,
-            require_bound=args.require_bound,
-            data_dir=args.data_dir,
-            auto_update=args.auto_update,
-            default_channel=args.channel,
-            **options,
-        )
+        updater = Updater(**values)
         _prepare(args.arguments)
-        result = launch(updater, args.entry, ready_after=args.ready_after)
+        result = launch(updater, args.program, ready_after=args.ready_after)
     except ConfigError as exc:
         raise UsageMistake(str(exc)) from exc
     return _code(result)
+
+
+def _check(values: dict[str, Any], program: str | None) -> None:
+    given = {"app": values.get("app_id"), **{name: values.get(name) for name in ("version", "builtin")}}
+    missing = [f"--{name}" for name, value in {**given, "entry": program}.items() if not value]
+    if missing:
+        raise UsageMistake(f"{', '.join(missing)}: which app is it? capgo-client run --help shows what is needed")
+    if not Path(values["builtin"]).is_dir():
+        raise UsageMistake(f"--builtin {values['builtin']}: there is no such folder")
 
 
 def _prepare(arguments: list[str]) -> None:

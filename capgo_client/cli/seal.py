@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from capgo_client.cli.answers import add_json, tell
+from capgo_client.cli.exits import GOOD
 from capgo_client.cli.mistakes import UsageMistake
-from capgo_client.cli.source_tree import SourceTree, read_source_tree
+from capgo_client.cli.publishing import source_tree, tell_refusal, tell_remarks
 from capgo_client.errors import BindingError, ConfigError
 from capgo_client.options import checked_app_id, checked_version
 from capgo_client.verify.bound import RECORD_NAME, seal_record
@@ -16,10 +17,10 @@ from capgo_client.verify.bound import RECORD_NAME, seal_record
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["register", "run", "source_tree", "tell_remarks"]
+    from capgo_client.cli.source_tree import SourceTree
 
-#: So many refusals are told one by one.
-_SHOWN = 20
+__all__ = ["register", "run"]
+
 #: A record on its way into the folder.
 _UNFINISHED_NAME = f".{RECORD_NAME}.new"
 #: What people write for what ``sys.platform`` says: with these in its record no device would install the bundle.
@@ -65,6 +66,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--min-app-version", default="", metavar="V", help="the oldest installer's version that it runs on"
     )
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -79,37 +81,12 @@ def run(args: argparse.Namespace) -> int:
     tree = source_tree(args.folder)
     tell_remarks(tree)
     if tree.refused:
-        sys.stderr.write("not sealed: no device would install this bundle\n")
-        return 1
+        return tell_refusal(args, "sealed", tree.refused)
     _write(args.folder, _record(args, tree))
-    sys.stdout.write(
-        f"sealed {args.app_id} {args.version}: {len(tree.records)} files, {tree.total_bytes} bytes;"
-        f" {RECORD_NAME} is part of the bundle now\n"
-    )
-    return 0
-
-
-def source_tree(folder: Path, *, to_seal: bool = True) -> SourceTree:
-    """The folder's content. Raises UsageMistake where it cannot be read, or where there is nothing."""
-    try:
-        if not folder.is_dir():
-            raise UsageMistake(f"{folder}: there is no such folder")
-        tree = read_source_tree(folder, to_seal=to_seal)
-    except OSError as exc:
-        raise UsageMistake(f"{exc.filename} cannot be read: {exc.strerror}") from exc
-    if not (tree.records or tree.refused):
-        raise UsageMistake(f"{folder}: there is no file in it; is it the folder that you upload?")
-    return tree
-
-
-def tell_remarks(tree: SourceTree) -> None:
-    """Print what is to be said of it, and why no device would take it."""
-    for remark in tree.remarks:
-        sys.stderr.write(f"note: {remark}\n")
-    for refusal in tree.refused[:_SHOWN]:
-        sys.stderr.write(f"refused: {refusal.code}: {refusal.why}\n")
-    if len(tree.refused) > _SHOWN:
-        sys.stderr.write(f"refused: and {len(tree.refused) - _SHOWN} more\n")
+    facts = {"app_id": args.app_id, "version": args.version, "files": len(tree.records), "bytes": tree.total_bytes}
+    line = "sealed {app_id} {version}: {files} files, {bytes} bytes; ".format_map(facts)
+    tell(args, [f"{line}{RECORD_NAME} is part of the bundle now"], {"ok": True, **facts, "notes": tree.remarks})
+    return GOOD
 
 
 def _check_options(args: argparse.Namespace) -> None:

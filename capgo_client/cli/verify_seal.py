@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from capgo_client.cli.answers import add_json, tell
 from capgo_client.cli.mistakes import UsageMistake
-from capgo_client.cli.seal import source_tree
+from capgo_client.cli.publishing import source_tree
 from capgo_client.errors import ArchiveError, BindingError
 from capgo_client.install.archive import Limits
 from capgo_client.install.extract import extract
@@ -41,7 +40,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("bundle", type=Path, metavar="PATH", help="a folder, or a zip that is not encrypted")
     parser.add_argument("--app-id", default="", metavar="ID", help="must be the app that it was made for")
     parser.add_argument("--version", default="", metavar="V", help="must be the version that it was sealed as")
-    parser.add_argument("--json", action="store_true", help="print what was found as JSON")
+    add_json(parser)
     parser.set_defaults(run=run)
 
 
@@ -55,9 +54,9 @@ def run(args: argparse.Namespace) -> int:
         sealed = _checked(args.bundle)
         _hold_to(args, sealed)
     except (ArchiveError, BindingError) as exc:
-        _tell(args, {"ok": False, "code": exc.code, "problem": str(exc)}, f"{exc.code}: {exc}")
+        tell(args, [f"{exc.code}: {exc}"], {"ok": False, "code": exc.code, "problem": str(exc)})
         return 1
-    _tell(args, {"ok": True, **asdict(sealed)}, _in_words(sealed))
+    tell(args, [_in_words(sealed)], {"ok": True, **asdict(sealed)})
     return 0
 
 
@@ -68,10 +67,6 @@ def _hold_to(args: argparse.Namespace, sealed: Sealed) -> None:
     ):
         if wanted and wanted != found:
             raise BindingError(f"it was sealed as {_plain(found)}, not {wanted}", code=code)
-
-
-def _tell(args: argparse.Namespace, document: dict[str, object], words: str) -> None:
-    sys.stdout.write((json.dumps(document) if args.json else words) + "\n")
 
 
 def _plain(text: str) -> str:

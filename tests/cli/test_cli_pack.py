@@ -301,14 +301,16 @@ def test_of_a_clean_folder_nothing_is_said(pack, tmp_path):
 def test_no_manifest_is_made_of_a_name_with_a_space(pack, tmp_path):
     tree = write(tmp_path / "app", {**FILES, "my notes.txt": b"a"})
     code, told, said = pack(tree, "--manifest", "--out", tmp_path / "out")
-    assert (code, told) == (1, None)
+    assert (code, told["ok"], [each["code"] for each in told["refused"]]) == (1, False, ["no_room"])
     assert "names with a space" in said
     assert not (tmp_path / "out").exists()
 
 
 def test_what_no_device_would_install_is_not_packed(pack, tmp_path):
     tree = write(tmp_path / "app", {**FILES, "con.txt": b"a"})
-    assert pack(tree, "--out", tmp_path / "b.zip")[0] == 1
+    code, told, said = pack(tree, "--out", tmp_path / "b.zip")
+    assert (code, told["ok"], [each["code"] for each in told["refused"]]) == (1, False, ["name_reserved"])
+    assert "not packed" in said
     assert not (tmp_path / "b.zip").exists()
 
 

@@ -100,6 +100,17 @@ def test_each_file_stands_in_the_record_with_its_size_and_its_hash(run, tree):
     assert contents(tree).keys() == {*FILES, RECORD}
 
 
+def test_json_tells_what_was_sealed_and_what_was_refused(run, tree):
+    done = run("seal", tree, *APP, "--json")
+    told = {"ok": True, "app_id": "com.example.notes", "version": "1.5.0", "files": 4, "bytes": 25, "notes": []}
+    assert (done.code, json.loads(done.out)) == (0, told)
+
+    write(tree, {"con.txt": b"a"})
+    done = run("seal", tree, *APP, "--json")
+    told = json.loads(done.out)
+    assert (done.code, told["ok"], [each["code"] for each in told["refused"]]) == (1, False, ["name_reserved"])
+
+
 def test_conditions_stand_in_the_record_where_they_were_given(sealed):
     folder = sealed(
         *("--requires-python", ">=3.10,<3.14", "--platform", "linux", "--platform", "win32", "--platform", "linux"),

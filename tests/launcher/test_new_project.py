@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -52,6 +53,13 @@ def test_it_says_what_to_do_next(tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_json_names_the_files(tmp_path, capsys):
+    assert main(["new", str(tmp_path / "notes"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["ok"], told["app_id"]) == (True, "com.example.notes")
+    assert all((tmp_path / "notes" / name).is_file() for name in told["files"])
+
+
 def test_the_tests_of_a_new_project_pass_in_a_process_of_their_own(project):
     (project / "conftest.py").write_text(PLUGIN)
 

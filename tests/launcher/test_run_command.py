@@ -101,5 +101,26 @@ def test_mistakes_end_with_2_and_say_what_is_wrong(device, command, order, said)
     assert "Traceback" not in done.stderr
 
 
+def test_what_the_environment_and_the_table_say_need_not_be_given(device, opened):
+    names = ("data_dir", "auto_update", "update_url", "stats_url", "channel_url")
+    told = {f"CAPGO_CLIENT_{name.upper()}": str(device.options[name]) for name in names}
+    command = [sys.executable, "-m", "capgo_client", "run", "--entry", "main:main", "--builtin", "app"]
+    named = {"CAPGO_CLIENT_APP_ID": "com.example.launched", "CAPGO_CLIENT_VERSION": "1.0.0"}
+
+    assert opened(device.launch(command=command, **told, **named)) == ["1.0.0"]
+
+    if sys.version_info >= (3, 11):
+        table = "[tool.capgo]\napp_id = 'com.example.launched'\nversion = '1.0.0'\nentry = 'main.py'\n"
+        (device.folder / "pyproject.toml").write_text(table)
+        assert opened(device.launch(command=command, **told)) == ["1.0.0"]
+
+
+def test_what_is_missing_is_named(device):
+    done = device.launch(command=[sys.executable, "-m", "capgo_client", "run", "--version", "1.0.0"])
+
+    assert done.returncode == 2
+    assert "--app, --builtin, --entry: which app is it?" in done.stderr
+
+
 def test_the_option_is_called_app_id_too(device, command, opened):
     assert opened(device.launch(command=command(app="--app-id"))) == ["1.0.0"]
