@@ -25,7 +25,8 @@ help:
 	@echo "make gui     the examples with a window: Kivy, PySide6, tkinter, pygame (Xvfb for some of them)"
 	@echo "make fuzz    every parser fed with rubbish for FUZZ_SECONDS each (60)"
 	@echo "make lowest  the suite with the lowest versions of what we depend on"
-	@echo "make audit   known holes in what we depend on; make dist: wheel, sdist and their bill of materials"
+	@echo "make audit   known holes in what we depend on; make dist: wheel, sdist, their bill of materials,"
+	@echo "             and the demo out of the wheel on every Python that is here"
 	@echo "make lint    ruff; make types: mypy --strict; make format: ruff format"
 
 # One stamp for each set of dependencies; it is older than pyproject.toml when they may have changed.
@@ -147,6 +148,7 @@ dist: $(TOOLS)/.done
 	for made in dist/*; do cmp "$$made" "build/again/$${made#dist/}" || exit 1; done
 	$(TOOLS)/bin/twine check --strict dist/*
 	$(TOOLS)/bin/check-wheel-contents dist/*.whl
+	.ci/try-wheel dist/*.whl
 	$(PYTHON) -m venv build/sbom
 	build/sbom/bin/python -m pip install --quiet "$$(echo dist/*.whl)[delta]"
 	$(TOOLS)/bin/cyclonedx-py environment --output-reproducible --output-file dist/sbom.cdx.json build/sbom/bin/python
