@@ -29,6 +29,8 @@ __all__ = ["register", "run"]
 
 #: Below so much free space (bytes) a bundle may well not fit.
 _LITTLE = 100 * 1024 * 1024
+#: Answers after which nothing is missing; the service gave each other one for a reason that somebody may want to mend.
+_GOOD_ANSWERS = ("update", "up_to_date", "builtin")
 #: A version that may stand in for one that nobody told; only so that everything else can be looked at.
 _UNTOLD = "0.0.0"
 
@@ -124,7 +126,8 @@ def _fault(device: Device, bundle_id: str) -> str:
 
 def _keys(config: Config) -> Iterator[Finding]:
     if not config.keys:
-        yield Finding("key", NOTE, "no public key: whoever answers for the service decides what runs", "--public-key")
+        words = "no public key: whoever answers for the service decides what runs"
+        yield Finding("key", NOTE, words, "give the app's Updater a public_key, and this command --public-key")
         return
     ring = KeyRing(config.keys)
     for key in config.keys:
@@ -147,7 +150,8 @@ def _ahead(told: Explanation, config: Config, device: Device) -> Iterator[Findin
     """What was answered last, and what the next start makes of it all."""
     age = "" if told.answer_age is None else f" ({_aged(told.answer_age)} ago)"
     code = f" [{told.answer_code}]" if told.answer_code else ""
-    yield Finding("last check", OK if told.answer else NOTE, f"{told.answer_text}{age}{code}", told.remedy)
+    is_good = told.answer in _GOOD_ANSWERS
+    yield Finding("last check", OK if is_good else NOTE, f"{told.answer_text}{age}{code}", told.remedy)
     if told.waiting_until > Clock().wall():
         seconds = told.waiting_until - Clock().wall()
         yield Finding("last check", NOTE, f"the service asked not to be asked for another {_aged(seconds)}")

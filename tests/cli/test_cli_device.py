@@ -323,6 +323,18 @@ def test_a_service_that_nobody_is_behind_is_named(run):
     assert ("service", "FAIL") in verdicts(said.json)
 
 
+@pytest.mark.parametrize(("ended", "verdict"), [(False, "ok"), (True, "note")])
+def test_a_last_check_that_brought_no_answer_is_no_good_one(run, place, ended, verdict):
+    if ended:
+        place.service.end_plan()
+    with Updater(APP, "1.4.0", data_dir=place.data, **place.urls) as updater:
+        updater.start()
+        updater.notify_app_ready()
+        assert updater.wait(20)
+    found = [each for each in run("doctor", "--offline", "--json").json["findings"] if each["what"] == "last check"]
+    assert [each["verdict"] for each in found] == [verdict]
+
+
 @pytest.fixture
 def dated():
     """A server that says what time it is, as every real one does."""
