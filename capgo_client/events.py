@@ -80,6 +80,11 @@ class Emitter:
         self._retained: dict[str, Event] = {}
         self._at_close: list[Callable[[], None]] = []
 
+    def deliver_by(self, dispatch: Dispatch) -> None:
+        """Have callbacks run by ``dispatch`` from here on, where the app gave none of its own."""
+        if self._dispatch is None:
+            self._dispatch = dispatch
+
     def subscribe(self, name: str, callback: Callback) -> Callable[[], None]:
         """Call ``callback`` with each event of that name; returns what ends it. Raises ValueError for unknown names."""
         if name not in self._callbacks:
