@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -52,8 +53,16 @@ class Picture:
 
     def count(self, colour, *, left=0, top=0, right=None, bottom=None):
         """How many pixels of an area have that colour, as nearly as a screen gives it."""
-        columns, rows = range(left, right or self.width), range(top, bottom or self.height)
-        return sum(is_near(self.colour_at(x, y), colour) for y in rows for x in columns)
+        seen = Counter()
+        for y in range(top, bottom or self.height):
+            begin, end = (y * self._stride + x * 4 for x in (left, right or self.width))
+            seen.update(self._pixels[begin:end].cast("I"))
+        near = (pixel.to_bytes(4, sys.byteorder) for pixel in seen)
+        return sum(
+            seen[int.from_bytes(pixel, sys.byteorder)]
+            for pixel in near
+            if is_near([pixel[channel] for channel in self._channels], colour)
+        )
 
     def png(self):
         """The file that a person looks at."""
@@ -118,6 +127,13 @@ class Screen:
 
 
 @pytest.fixture(scope="session")
+def needs_kivy():
+    """First of all: where there is no Kivy nothing needs a screen."""
+    if find_spec("kivy") is None:
+        missing("kivy is not installed here; make gui installs it")
+
+
+@pytest.fixture(scope="session")
 def screen(tmp_path_factory):
     if shutil.which("Xvfb") is None:
         missing("there is no display to draw on: the package xvfb is not installed")
@@ -175,10 +191,8 @@ class App:
 
 
 @pytest.fixture
-def kivy_app(screen, tmp_path):
+def kivy_app(needs_kivy, screen, tmp_path):
     """Start a Python file as an app with a window; what still runs after the test is killed."""
-    if find_spec("kivy") is None:
-        missing("kivy is not installed here; make gui installs it")
     running = []
 
     def start(*command, **more):

@@ -33,6 +33,7 @@ def test_every_block_has_a_name():
     assert TEXT.count("```python") == len(BLOCKS) == 3
 
 
+@pytest.mark.usefixtures("needs_kivy")
 def test_the_code_in_the_document_opens_a_window(screen, kivy_app, written, capgo_service):
     app = kivy_app(written / "start.py", PYTHONPATH=f"{written / 'places'}:{ROOT}")
 
@@ -42,6 +43,7 @@ def test_the_code_in_the_document_opens_a_window(screen, kivy_app, written, capg
     assert app.ended() == 0, app.complained
 
 
+@pytest.mark.usefixtures("needs_kivy")
 def test_the_careful_app_is_ready_when_its_notes_are_there(screen, kivy_app, written):
     more = """
 from kivy.clock import Clock

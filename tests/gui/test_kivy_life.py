@@ -11,6 +11,7 @@ import pytest
 from capgo_client import BundleStatus, Updater
 from capgo_client.testing import make_bundle
 
+pytestmark = pytest.mark.usefixtures("needs_kivy")
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "kivy_app"
 BLUE, GREEN = (26, 64, 128), (20, 107, 56)

@@ -49,6 +49,7 @@ def nobody_started(monkeypatch):
 def restarts(monkeypatch):
     """Where the process would have been started anew; here it cannot be, for it runs tests."""
     seen = []
+    monkeypatch.setattr(mixin, "_close_window", lambda: None)
     monkeypatch.setattr(mixin, "restart", lambda: seen.append("restart"))
     monkeypatch.setattr(mixin, "restart_obstacle", lambda: "")
     return seen

@@ -141,6 +141,7 @@ class LiveUpdates(_App):
         if not self._is_restarting:
             return
         self._is_restarting = False
+        _close_window()
         try:
             restart()
         except CapgoError as exc:
@@ -189,6 +190,14 @@ def _started(app: LiveUpdates) -> Updater:
         updater = app.make_updater()
         updater.start()
         return updater
+
+
+def _close_window() -> None:
+    """Where the fresh interpreter is another process, as on Windows, this one waits for it: nobody shall see that."""
+    from kivy.base import EventLoop
+
+    if EventLoop.window is not None:
+        EventLoop.window.close()
 
 
 def _changes_in_place(updater: Updater) -> bool:
