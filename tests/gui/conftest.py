@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -118,9 +119,14 @@ class Screen:
         """As a person does it, by `xdotool`: ("mousemove", "740", "40", "click", "1")."""
         if shutil.which("xdotool") is None:
             missing("nobody can click here: the package xdotool is not installed")
-        subprocess.run(
-            ["xdotool", *map(str, orders)], env=os.environ | {"DISPLAY": self.display}, check=True, timeout=PATIENCE
-        )
+        command = ["xdotool", *map(str, orders)]
+        environment = os.environ | {"DISPLAY": self.display}
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, timeout=PATIENCE, check=False)
+        return done.stdout.decode().split()
+
+    def windows(self):
+        """How many windows are to be seen; the screen itself has no class."""
+        return len(self.do("search", "--onlyvisible", "--class", "."))
 
     def click(self, x, y):
         self.do("mousemove", x, y, "click", 1)
@@ -165,7 +171,13 @@ class App:
         self._out, self._err = folder / "stdout.txt", folder / "stderr.txt"
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, cwd=folder
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=environment,
+                cwd=folder,
+                start_new_session=True,
             )
 
     @property
@@ -184,6 +196,12 @@ class App:
 
     def wait_for_line(self, text):
         self.wait_until(lambda: text in self.printed, f"the line {text!r}")
+
+    def kill(self):
+        """And the child that it may have become."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(PATIENCE)
 
     def ended(self):
         """Its exit code."""
@@ -215,7 +233,5 @@ def kivy_app(needs_kivy, screen, tmp_path):
 
     yield start
     for app in running:
-        with contextlib.suppress(ProcessLookupError):
-            app.process.kill()
-        app.process.wait(PATIENCE)
+        app.kill()
     screen.wait_for(lambda picture: picture.count((0, 0, 0), bottom=1) == WIDTH, "the empty screen")

@@ -19,10 +19,12 @@ BLUE, GREEN = (26, 64, 128), (20, 107, 56)
 START = """\
 import json, os
 from capgo_client import Updater
-from capgo_client.launcher import restart, run
+from capgo_client.launcher import fresh, restart, run
 
 if __name__ == "__main__":
     options = json.loads(os.environ["OPTIONS"])
+    if options.pop("by_child", False):
+        fresh._BECOMES_ANOTHER = False  # as on Windows
     if options.pop("replaces_at_once", False):
         options["reload"] = restart
     run(Updater("com.example.probe", "1.0.0", **options), "main:main")
@@ -263,6 +265,29 @@ def test_the_restart_button_lets_the_app_stop_and_opens_the_new_version(device):
         "opened 1.1.0",
         "",
     ]
+
+
+@pytest.mark.parametrize("by_child", [False, True])
+def test_there_is_one_window_after_the_restart(screen, device, by_child):
+    device.ship(
+        BANNER
+        + """
+        def then(self):
+            self.restart_into_update()
+
+    def main():
+        Probe().run()
+    """
+    )
+    new = {path.name: path.read_bytes() for path in (EXAMPLE / "next").iterdir()}
+    device.service.publish(make_bundle("1.1.0", new))
+
+    app = device.launch(by_child=by_child)
+    screen.wait_for_colour(GREEN)
+
+    assert screen.windows() == 1
+    screen.do("mousemove", 400, 300, "key", "Escape")
+    assert app.ended() == 0, app.complained
 
 
 def test_where_no_app_can_restart_itself_the_banner_says_when_it_opens(device):
