@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from capgo_client import BundleError, CapgoError, launcher
+from capgo_client import BundleError, CapgoError, ConfigError, Event, launcher
 from capgo_client import updater as updater_package
+from capgo_client.events import Emitter
 from capgo_client.integrations.kivy import LiveUpdates, on_clock
 from capgo_client.integrations.kivy import app as mixin
 from capgo_client.testing import make_bundle
@@ -69,6 +70,30 @@ def test_nothing_of_kivy_is_imported_before_the_app_runs():
     )
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_wrong_order_of_bases_is_told_when_the_class_is_made():
+    kivys = type("App", (StandIn,), {"__module__": "kivy.app"})
+
+    with pytest.raises(ConfigError, match=r"App stands before LiveUpdates.*class Wrong\(LiveUpdates, App\)"):
+        type("Wrong", (kivys, LiveUpdates), {})
+
+    assert type("Right", (LiveUpdates, kivys), {}).run is LiveUpdates.run
+
+
+def test_what_the_banner_listens_to_is_kept_for_the_app_all_the_same():
+    emitter = Emitter(lambda deliver: deliver())
+    observed, heard = [], []
+    end = emitter.observe("update_available", observed.append)
+    first, second = Event("update_available", version="1.1.0"), Event("update_available", version="1.2.0")
+
+    emitter.emit(first)
+    emitter.subscribe("update_available", heard.append)
+    assert heard == [first]
+    end()
+    emitter.emit(second)
+
+    assert (observed, heard) == ([first], [first, second])
 
 
 def test_it_takes_the_updater_that_the_launcher_started(capgo_updater):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from capgo_client.errors import BundleError, CapgoError, ClosedError
+from capgo_client.errors import BundleError, CapgoError, ClosedError, ConfigError
 from capgo_client.launcher import restart, restart_obstacle
 from capgo_client.log import Log
 from capgo_client.updater import current_updater
@@ -57,6 +57,14 @@ class LiveUpdates(_App):
 
     _updater: Updater | None = None
     _is_restarting = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        before = cls.__mro__[: cls.__mro__.index(LiveUpdates)]
+        if any(base.__module__ == "kivy.app" for base in before):  # its run() would never come to ours: no "ready"
+            raise ConfigError(
+                f"{cls.__name__}: App stands before LiveUpdates", hint=f"class {cls.__name__}(LiveUpdates, App)"
+            )
 
     # ---- what an app may override ----
 

@@ -29,7 +29,7 @@ Builder.load_string("""
 <UpdateBanner>:
     orientation: "vertical"
     size_hint_y: None
-    height: self.minimum_height if self.stage else 0
+    height: self.minimum_height
     opacity: 1 if self.stage else 0
     padding: (dp(12), dp(8)) if self.stage else 0
     spacing: dp(6) if self.stage else 0
@@ -157,7 +157,8 @@ class UpdateBanner(BoxLayout):  # type: ignore[misc]  # Kivy brings no types of 
             return
         try:
             updater = _app().updater
-            self._unsubscribe.extend([updater.on(name, self._hear) for name in HEARD])
+            emitter = updater._engine.emitter  # noqa: SLF001 - what is kept for the app's own listeners stays theirs
+            self._unsubscribe.extend([emitter.observe(name, self._hear) for name in HEARD])
             self._show(at_first(updater.next_bundle, running=updater.current))
         except CapgoError as exc:
             _log.warning("no update will be shown: %s", exc)
