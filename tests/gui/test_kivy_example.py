@@ -135,6 +135,16 @@ def test_phones_start_main_py_and_see_the_same(screen, kivy_app, device):
     assert app.ended() == 0, app.complained
 
 
+def test_the_source_tree_can_be_opened_whatever_is_installed(screen, kivy_app, device):
+    device.bring("1.1.0")
+
+    app = kivy_app(EXAMPLE / "start.py", *device.arguments, CAPGO_CLIENT_FORCE_BUILTIN="1")
+    screen.wait_for_colour(BLUE)
+    screen.do("mousemove", 400, 300, "key", "Escape")
+
+    assert app.ended() == 0, app.complained
+
+
 def test_serve_py_offers_the_next_version(screen, kivy_app, tmp_path):
     served = kivy_app(EXAMPLE / "serve.py", "--port", 0)
     served.wait_for_line("--service http")
