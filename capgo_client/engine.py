@@ -71,7 +71,7 @@ class Engine:
         self.told_failure: Install | None = None
         #: When this process began with us: on the monotonic clock, and on the device's own.
         self.began = (clock.monotonic(), clock.wall())
-        self._reload = reload
+        self.reload = reload
         self._session: Session | None = None
         self._starting: Starting | None = None
         self._worker: Worker | None = None
@@ -194,7 +194,7 @@ class Engine:
             emitter=self.emitter,
             journal=lambda: self.journal,
             clock=self.clock,
-            reload=self._reload,
+            reload=self.reload,
             settled=self._settled,
         )
         _log.info("opening %s (%s): %s", opened.bundle.version, opened.bundle.id, opened.why)

@@ -73,12 +73,18 @@ class Emitter:
         self._dispatch = dispatch
         self._lock = threading.Lock()
         self._callbacks: dict[str, list[Callback]] = {name: [] for name in EVENT_NAMES}
+        self._observers: dict[str, list[Callback]] = {name: [] for name in EVENT_NAMES}
         self._waiting: deque[tuple[Callback, Event]] = deque()
         self._news = threading.Event()
         self._thread: threading.Thread | None = None
         self._closed = False
         self._retained: dict[str, Event] = {}
         self._at_close: list[Callable[[], None]] = []
+
+    def deliver_by(self, dispatch: Dispatch) -> None:
+        """Have callbacks run by ``dispatch`` from here on, where the app gave none of its own."""
+        if self._dispatch is None:
+            self._dispatch = dispatch
 
     def subscribe(self, name: str, callback: Callback) -> Callable[[], None]:
         """Call ``callback`` with each event of that name; returns what ends it. Raises ValueError for unknown names."""
@@ -88,14 +94,19 @@ class Emitter:
             self._callbacks[name].append(callback)
             missed = self._retained.pop(name, None)
         if missed is not None:
-            self.emit(missed)
+            self.emit(missed, again=True)
+        return lambda: self._end(self._callbacks[name], callback)
 
-        def unsubscribe() -> None:
-            with self._lock:
-                if callback in self._callbacks[name]:
-                    self._callbacks[name].remove(callback)
+    def observe(self, name: str, callback: Callback) -> Callable[[], None]:
+        """As ``subscribe``, for parts of the library: told first, and what is kept for the app's listeners stays so."""
+        with self._lock:
+            self._observers[name].append(callback)
+        return lambda: self._end(self._observers[name], callback)
 
-        return unsubscribe
+    def _end(self, listeners: list[Callback], callback: Callback) -> None:
+        with self._lock:
+            if callback in listeners:
+                listeners.remove(callback)
 
     def unsubscribe_all(self) -> None:
         """End every subscription, and forget what was kept for late listeners."""
@@ -112,8 +123,8 @@ class Emitter:
                 return
         ended()
 
-    def emit(self, event: Event, *, locked: bool = False) -> None:
-        """Have ``event`` delivered; returns at once.
+    def emit(self, event: Event, *, locked: bool = False, again: bool = False) -> None:
+        """Have ``event`` delivered; returns at once. ``again``: it was kept, and observers heard it then.
 
         ``locked`` says that the caller holds a lock that the app could need: then also ``dispatch``, which may well
         call back at once, is called on a thread of ours.
@@ -123,6 +134,7 @@ class Emitter:
             callbacks = tuple(self._callbacks[event.name])
             if not callbacks and event.name in RETAINED:
                 self._retained[event.name] = event
+            callbacks = callbacks if again else (*self._observers[event.name], *callbacks)
             if self._closed or not callbacks:
                 return
             self._waiting.extend((callback, event) for callback in callbacks)

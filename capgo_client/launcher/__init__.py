@@ -16,6 +16,6 @@ What runs in the bundle reaches the Updater by ``capgo_client.current_updater()`
 
 from __future__ import annotations
 
-from capgo_client.launcher.launch import restart, run
+from capgo_client.launcher.launch import restart, restart_obstacle, run
 
-__all__ = ["restart", "run"]
+__all__ = ["restart", "restart_obstacle", "run"]

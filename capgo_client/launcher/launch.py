@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from capgo_client.ready import ReadyTimer
     from capgo_client.updater import Updater
 
-__all__ = ["restart", "run"]
+__all__ = ["restart", "restart_obstacle", "run"]
 
 _log = Log("capgo_client.launcher")
 #: How this process was started; noted by the first ``run()``.
@@ -81,6 +81,11 @@ def restart(*_: object) -> None:
     if not fresh.obstacle:
         updater.close()  # the fresh interpreter is the one that counts
     os._exit(fresh.go(after_crash=False))
+
+
+def restart_obstacle() -> str:
+    """Why ``restart()`` is not possible here; empty where it is, so that an app can offer it or leave it out."""
+    return (_noted[0] if _noted else FreshStart()).obstacle
 
 
 def _checked(ready_after: float | None, engine: Engine) -> float | None:

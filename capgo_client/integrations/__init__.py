@@ -1,0 +1,1 @@
+"""Thin, optional ties to toolkits. Nothing else of the library imports them."""
