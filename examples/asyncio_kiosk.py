@@ -38,7 +38,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from capgo_client import Updater, current_updater
+from capgo_client import EventStream, Updater, current_updater
 from capgo_client.launcher import restart, run
 
 # ---- app/main.py: what an update replaces ----------------------------------------------------------------------------
@@ -69,11 +69,12 @@ class Kiosk:
         loop.add_signal_handler(signal.SIGTERM, self.end.set)
         loop.add_signal_handler(signal.SIGHUP, self.urge)
         server = await asyncio.start_server(self.answer, port=PORT)
-        # It listens: this version works. One that gets stuck before this is replaced after ``app_ready_timeout``.
-        self.updater.notify_app_ready()
-        tell_systemd("READY=1")
-        tasks = [asyncio.create_task(each) for each in (self.end.wait(), self.beat(), self.follow())]
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        async with self.updater.events("app_ready") as news:
+            # It listens: this version works. One that gets stuck before this is replaced after ``app_ready_timeout``.
+            self.updater.notify_app_ready()
+            tell_systemd("READY=1")
+            tasks = [asyncio.create_task(each) for each in (self.end.wait(), self.beat(), self.follow(news))]
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         server.close()
         for task in done:
             task.result()  # what one of them raised leaves the app here, and counts as a crash
@@ -83,11 +84,12 @@ class Kiosk:
         self.updater.trigger_update_check()
         self.look()
 
-    async def follow(self) -> None:
-        """The updater's events, in this loop; the stream ends when the updater is closed."""
-        async for event in self.updater.events("update_available", "set_next", "download_failed"):
-            print(event.name, event.version or event.message, flush=True)
+    async def follow(self, news: EventStream) -> None:
+        """Told in this loop whenever the service was asked: for the log, and to change over if something has come."""
+        async for event in news:
+            print(event.status, flush=True)
             self.look()
+        await self.end.wait()  # the updater was closed
 
     async def beat(self) -> None:
         """While this loop goes round systemd's watchdog is content. Else it ends the process, and starts it anew."""

@@ -31,7 +31,7 @@ class ExampleDevice:
     def __init__(self, name: str, folder: Path, service: Service, **options: object) -> None:
         self.file, self.folder, self.service = EXAMPLES / name, folder, service
         self.source = self.file.read_text("utf-8")
-        self.app_id = re.search(r'Updater\("([\w.]+)"', self.source).group(1)
+        self.app_id = re.search(r'Updater\(\s*"([\w.]+)"', self.source).group(1)
         self.app = folder / "app"
         self.app.mkdir(parents=True)
         (self.app / "main.py").write_text(self.source, "utf-8")
@@ -45,6 +45,10 @@ class ExampleDevice:
             assert old in code.partition("# ---- start.py")[0], old
             code = code.replace(old, new, 1)
         return code
+
+    def ship(self, *replacements: tuple[str, str]) -> None:
+        """What the installer brings, changed so."""
+        (self.app / "main.py").write_text(self.changed(*replacements), "utf-8")
 
     def publish(self, version: str, *replacements: tuple[str, str]) -> None:
         self.service.publish(make_bundle(version, {"main.py": self.changed(*replacements)}))
