@@ -88,7 +88,15 @@ class ExampleDevice:
 
     def told(self, action: str) -> list[str]:
         """The versions of which the service was told this, in the order in which it was told."""
-        return [str(event["version_name"]) for event in self.service.events if event["action"] == action]
+        return [str(event["version_name"]) for event in self.events() if event["action"] == action]
+
+    def events(self) -> list[dict[str, object]]:
+        """What the service was told, each once: what was under way when a launch ended is sent again by the next."""
+        events: list[dict[str, object]] = []
+        for event in self.service.events:
+            if event not in events:
+                events.append(event)
+        return events
 
 
 def run_quietly(command: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:

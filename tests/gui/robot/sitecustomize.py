@@ -22,6 +22,7 @@ class Person:
         self.eyes = eyes
         self.noted = []
         self.shots = 0
+        self.moves = [eyes.put_away, eyes.take_back]
 
     def note(self, **seen):
         if not self.noted or self.noted[-1] != seen:
@@ -35,6 +36,9 @@ class Person:
         if title is None:
             return True
         self.note(title=title, progress=progress, button=button)
+        if os.environ.get("ROBOT_AWAY") == "1" and self.moves:
+            self.moves.pop(0)()
+            return True
         if button and os.environ.get("ROBOT_PRESSES") == "1":
             self.picture("arrived")
             self.eyes.press()
@@ -59,7 +63,7 @@ class QtEyes:
     def __init__(self):
         from PySide6.QtWidgets import QApplication
 
-        self.widgets = QApplication.topLevelWidgets
+        self.widgets, self.window = QApplication.topLevelWidgets, None
         run = QApplication.exec
 
         def watched(*args):
@@ -72,11 +76,8 @@ class QtEyes:
 
         QApplication.exec = watched
 
-    @property
-    def window(self):
-        return next((each for each in self.widgets() if each.isVisible() and each.was_seen), None)
-
     def title(self):
+        self.window = self.window or next((each for each in self.widgets() if each.isVisible() and each.was_seen), None)
         return None if self.window is None else self.window.title.text()
 
     def progress(self):
@@ -90,6 +91,12 @@ class QtEyes:
 
     def close(self):
         self.window.close()
+
+    def put_away(self):
+        self.window.showMinimized()
+
+    def take_back(self):
+        self.window.showNormal()
 
     def picture(self, path):
         self.window.grab().save(path)
@@ -130,6 +137,12 @@ class TkEyes:
     def close(self):
         self.window.destroy()
 
+    def put_away(self):
+        self.window.withdraw()  # there is no window manager that could make it an icon
+
+    def take_back(self):
+        self.window.deiconify()
+
     def picture(self, path):
         self.window.update()
         shutil.copy(os.environ["ROBOT_SCREEN"], Path(path).with_suffix(".xwd"))
@@ -168,6 +181,12 @@ class PygameEyes:
 
     def close(self):
         self.pygame.event.post(self.pygame.event.Event(self.pygame.QUIT))
+
+    def put_away(self):
+        self.pygame.event.post(self.pygame.event.Event(self.pygame.WINDOWMINIMIZED))
+
+    def take_back(self):
+        self.pygame.event.post(self.pygame.event.Event(self.pygame.WINDOWRESTORED))
 
     def picture(self, path):
         self.pygame.image.save(self.pygame.display.get_surface(), path)
