@@ -51,11 +51,11 @@ NIGHT = 4
 
 
 class Kiosk:
-    """Answers every request with one line."""
+    """Answers every request of the browser on this machine with one line."""
 
     def __init__(self, updater: Updater) -> None:
         self.updater = updater
-        self.end, self.wants_restart, self.is_urged = asyncio.Event(), False, False
+        self.end, self.wants_restart, self.in_a_hurry_until = asyncio.Event(), False, 0.0
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
@@ -67,8 +67,8 @@ class Kiosk:
     async def serve(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.end.set)
-        loop.add_signal_handler(signal.SIGHUP, self.urge)
-        server = await asyncio.start_server(self.answer, port=PORT)
+        loop.add_signal_handler(signal.SIGHUP, self.hurry)
+        server = await asyncio.start_server(self.answer, "127.0.0.1", PORT)
         async with self.updater.events("app_ready") as news:
             # It listens: this version works. One that gets stuck before this is replaced after ``app_ready_timeout``.
             self.updater.notify_app_ready()
@@ -79,8 +79,8 @@ class Kiosk:
         for task in done:
             task.result()  # what one of them raised leaves the app here, and counts as a crash
 
-    def urge(self) -> None:
-        self.is_urged = True
+    def hurry(self) -> None:
+        self.in_a_hurry_until = time.monotonic() + 600  # what comes later than that waits for the night
         self.updater.trigger_update_check()
         self.look()
 
@@ -100,7 +100,8 @@ class Kiosk:
 
     def look(self) -> None:
         """Change over where something waits and this is a good moment."""
-        if self.updater.next_bundle and (self.is_urged or time.localtime().tm_hour == NIGHT):
+        is_good = time.localtime().tm_hour == NIGHT or time.monotonic() < self.in_a_hurry_until
+        if is_good and self.updater.next_bundle:
             self.wants_restart = True
             self.end.set()
 
@@ -144,7 +145,7 @@ def demo() -> None:
 
     first = Path(__file__).read_text("utf-8")
     second = first.replace('GREETING = "Welcome."', 'GREETING = "Welcome back."')
-    with socket.create_server(("", 0)) as free:
+    with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     with tempfile.TemporaryDirectory() as folder, Service() as service:
         app = Path(folder, "app")

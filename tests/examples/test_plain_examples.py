@@ -194,18 +194,30 @@ def test_the_kiosk_sits_an_outage_out(kiosk, capgo_service):
 
 
 @pytest.mark.parametrize(
-    ("hour", "is_urged", "waiting", "changes"),
-    [(4, False, "2.0.0", True), (4, False, None, False), (5, False, "2.0.0", False), (12, True, "2.0.0", True)],
+    ("hour", "told_before", "waiting", "changes"),
+    [
+        (4, None, "2.0.0", True),
+        (4, None, None, False),
+        (5, None, "2.0.0", False),
+        (12, 599.0, "2.0.0", True),
+        (12, 601.0, "2.0.0", False),
+    ],
 )
-def test_the_kiosk_knows_a_good_moment(monkeypatch, hour, is_urged, waiting, changes):
+def test_the_kiosk_knows_a_good_moment(monkeypatch, hour, told_before, waiting, changes):
     spec = importlib.util.spec_from_file_location("asyncio_kiosk", EXAMPLES / "asyncio_kiosk.py")
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.setattr(module.time, "localtime", lambda: SimpleNamespace(tm_hour=hour))
+    now = 1000.0
+    clock = SimpleNamespace(localtime=lambda: SimpleNamespace(tm_hour=hour), monotonic=lambda: now)
+    monkeypatch.setattr(module, "time", clock)
 
-    kiosk = module.Kiosk(SimpleNamespace(next_bundle=waiting))
-    kiosk.is_urged = is_urged
+    updater = SimpleNamespace(next_bundle=None, trigger_update_check=lambda: None)
+    kiosk = module.Kiosk(updater)
+    if told_before is not None:
+        kiosk.hurry()
+        now += told_before
+    updater.next_bundle = waiting
     kiosk.look()
 
     assert (kiosk.wants_restart, kiosk.end.is_set()) == (changes, changes)
