@@ -10,6 +10,7 @@ import socket
 import sys
 import tempfile
 import textwrap
+import time
 import urllib.request
 from types import SimpleNamespace
 
@@ -84,8 +85,10 @@ class Kiosk(ExampleDevice):
 
     def heard(self, text):
         """Whether systemd was told so within the time that everything has."""
+        end = time.monotonic() + TIMEOUT
         while (said := self.systemd.recv(100).decode()) != text:
             assert said in {"READY=1", "WATCHDOG=1"}
+            assert time.monotonic() < end, f"{text} never came"
         return True
 
     def answer(self):
@@ -140,14 +143,33 @@ def test_the_kiosk_serves_on_by_day_and_changes_over_when_it_is_told_to(kiosk):
 
 
 @linux
-def test_the_kiosk_changes_over_by_itself_at_night(kiosk):
-    kiosk.ship(NIGHT)
-    kiosk.publish("2.0.0", NIGHT, BETTER)
+def test_the_kiosk_changes_over_by_itself_when_night_falls(kiosk):
+    night = ("time.localtime().tm_hour == NIGHT", 'Path("night").exists()')
+    kiosk.ship(night, ("asyncio.sleep(20)", "asyncio.sleep(0.05)"))
+    kiosk.publish("2.0.0", BETTER)
     with kiosk.running() as process:
         assert kiosk.heard("READY=1")
+        assert process.stdout.readline() == "2.0.0 opens at the next start\n"
+        assert kiosk.answer() == "Welcome. This is version 1.0.0.\n"
+
+        (kiosk.folder / "night").touch()
+
         assert kiosk.heard("READY=1")
         assert kiosk.answer() == "Welcome back. This is version 2.0.0.\n"
         ended(process)
+
+
+@linux
+def test_what_a_task_of_the_kiosk_raises_ends_it_for_systemd_to_see(kiosk):
+    kiosk.ship(('tell_systemd("WATCHDOG=1")', "tell_systemd(NO_SUCH_THING)"))
+
+    with kiosk.running() as process:
+        _, complaints = process.communicate(timeout=TIMEOUT)
+
+    assert process.returncode == 1
+    assert "NameError: name 'NO_SUCH_THING' is not defined" in complaints
+    kiosk.tell()
+    assert kiosk.told("app_crash") == ["1.0.0"]
 
 
 @linux
