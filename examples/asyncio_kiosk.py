@@ -55,7 +55,8 @@ class Kiosk:
 
     def __init__(self, updater: Updater) -> None:
         self.updater = updater
-        self.end, self.wants_restart, self.in_a_hurry_until = asyncio.Event(), False, 0.0
+        self.end, self.wants_restart = asyncio.Event(), False
+        self.in_a_hurry_until, self.asks_again = 0.0, False
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
@@ -81,7 +82,7 @@ class Kiosk:
 
     def hurry(self) -> None:
         self.in_a_hurry_until = time.monotonic() + 600  # what comes later than that waits for the night
-        self.updater.trigger_update_check()
+        self.asks_again = self.updater.trigger_update_check() == "already_running"  # that one may have asked too early
         self.look()
 
     async def follow(self, news: EventStream) -> None:
@@ -89,6 +90,8 @@ class Kiosk:
         async for event in news:
             print(event.status, flush=True)
             self.look()
+            if self.asks_again:
+                self.hurry()
         await self.end.wait()  # the updater was closed
 
     async def beat(self) -> None:

@@ -215,6 +215,21 @@ def test_the_kiosk_sits_an_outage_out(kiosk, capgo_service):
         ended(process)
 
 
+@linux
+def test_the_kiosk_asks_once_more_when_it_is_told_to_while_it_asks(kiosk, capgo_service):
+    kiosk.options["response_timeout"] = 1.0
+    kiosk.ship(DAY)
+    with capgo_service.fault("silence", on="updates", nth=1), kiosk.running() as process:
+        assert kiosk.heard("READY=1")
+        capgo_service.wait_for_requests(1, on="updates")
+        process.send_signal(signal.SIGHUP)
+        kiosk.publish("2.0.0", DAY, BETTER)
+
+        assert kiosk.heard("READY=1")
+        assert kiosk.answer() == "Welcome back. This is version 2.0.0.\n"
+        ended(process)
+
+
 @pytest.mark.parametrize(
     ("hour", "told_before", "waiting", "changes"),
     [
