@@ -9,7 +9,6 @@ import pytest
 #: Regular expressions that the whole reason has to match, and why it is right that nothing is tried there.
 ALLOWED = {
     r"make interop runs these against Capgo's own command line": "a target of its own, which needs node",
-    r"make gui runs these, in the toolkits themselves": "a target of its own, which needs large packages",
     r"cells run in forks here; .*": "for systems without fork",
     r"it works here": "shows what systems other than Linux do",
     r"only root may mount": "a data directory that is mounted read-only; the run as root tries it",

@@ -61,7 +61,7 @@ def missing(reason):
 @pytest.fixture(params=[QT, TK, PYGAME], ids=lambda toolkit: toolkit.module)
 def toolkit(request):
     if find_spec("PySide6") is None:  # also where tkinter comes with Python: `make test` has no time for windows
-        missing("make gui runs these, in the toolkits themselves")
+        missing("PySide6 is not installed here; make gui installs it")
     if find_spec(request.param.module) is None:
         missing(f"{request.param.module} is not there: the package python3-tk is not installed")
     return request.param
