@@ -1,6 +1,6 @@
 """A PySide6 app that updates itself.
 
-    pip install PySide6
+    pip install "PySide6>=6.7"
     python examples/pyside_app.py           # plays with it, against a service on this machine
 
 To make a project of it, put the first part into ``app/main.py``, which every update brings anew, and the second into

@@ -311,7 +311,7 @@ def test_the_kiosk_shows_by_itself_how_it_is_updated(tmp_path):
 
 def test_every_example_is_run_by_a_test():
     ours = {"plain_script.py", "asyncio_kiosk.py"}
-    windows = {"pyside_app.py", "tkinter_app.py", "pygame_app.py"}  # tests/gui/test_window_examples.py
+    windows = {"pyside_app.py", "tkinter_app.py", "pygame_app.py"}  # tests/gui/test_examples_windows.py
     story = {"demo.py", "demo_stage.py"}  # test_demo.py
 
     assert {path.name for path in EXAMPLES.glob("*.py")} == ours | windows | story
