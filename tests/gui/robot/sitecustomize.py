@@ -64,14 +64,15 @@ class QtEyes:
         from PySide6.QtWidgets import QApplication
 
         self.widgets, self.window = QApplication.topLevelWidgets, None
+        self.finish = QApplication.processEvents
         run = QApplication.exec
 
         def watched(*args):
             from PySide6.QtCore import QTimer
 
-            person, timer = Person(self), QTimer()
-            timer.timeout.connect(lambda: None if person.look() else timer.stop())
-            timer.start(GLANCE_MS)
+            person, self.timer = Person(self), QTimer()
+            self.timer.timeout.connect(lambda: None if person.look() else self.timer.stop())
+            self.timer.start(GLANCE_MS)
             return run()
 
         QApplication.exec = watched
@@ -93,7 +94,10 @@ class QtEyes:
         self.window.close()
 
     def put_away(self):
+        self.timer.stop()
         self.window.showMinimized()
+        self.finish()  # what the screen says to it comes later, and would undo what is done meanwhile
+        self.timer.start()
 
     def take_back(self):
         self.window.showNormal()
