@@ -93,9 +93,13 @@ def check_python(block, tmp_path, request):
 
 
 #: Loaded by each process of a page's app: it is led to our service and folder by other defaults, so that the code runs
-#: as it is printed.
+#: as it is printed. What the library catches of the app's own mistakes, as in a callback, is to be seen.
 AROUND = """
+import logging
 from capgo_client import Updater
+seen = logging.StreamHandler()
+seen.setLevel(logging.ERROR)
+logging.getLogger("capgo_client").addHandler(seen)
 Updater.__init__.__kwdefaults__.update({defaults!r})
 """
 
