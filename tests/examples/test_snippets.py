@@ -37,9 +37,8 @@ EXECUTED_BY = {
     ("docs/launcher.md", "*"): "tests/launcher/test_launcher_doc.py",
     ("docs/quick-start.md", "app/main.py"): "tests/gui/test_quick_start_window.py",
     ("docs/self-hosting.md", "*"): "tests/examples/test_docs_self_hosting.py",
-    ("docs/testing.md", "*"): "tests/testing/test_kit_plugin.py",
-    ("docs/kivy.md", "*"): "tests/gui/test_kivy_docs.py",
-    ("docs/examples.md", "*"): "tests/examples/test_plain_examples.py",
+    ("docs/testing.md", "*"): "tests/testing/test_kit_plugin_project.py",
+    ("docs/kivy.md", "*"): "tests/gui/test_kivy_doc.py",
 }
 
 #: Programs that are not ours and that a command may begin with. What they do is theirs to document.
@@ -223,8 +222,10 @@ def capgo_cli(rest: list[str]) -> tuple[tuple[str, ...], set[str]]:
 
 def check_toml(block, tmp_path, request):
     tomllib = pytest.importorskip("tomllib", reason="the standard library reads TOML from Python 3.11 on")
-    table = tomllib.loads(block.text).get("tool", {}).get("capgo", {})
+    document = tomllib.loads(block.text)
+    table = document.get("tool", {}).get("capgo", {})
     assert set(table) <= {setting.flag.lstrip("-").replace("-", "_") for setting in _SETTINGS}, block.place
+    check_needed(document.get("requires", []), block)
 
 
 def check_yaml(block, tmp_path, request):
@@ -253,8 +254,21 @@ def check_json(block, tmp_path, request):
 
 def check_ini(block, tmp_path, request):
     parser = configparser.ConfigParser(strict=False, interpolation=None)
-    parser.read_string(block.text)
-    assert parser.sections(), block.place
+    parser.read_string(block.text if block.text.lstrip().startswith("[") else f"[app]\n{block.text}")
+    named = [name for section in parser.sections() for name in parser[section].get("requirements", "").split(",")]
+    check_needed([name for name in named if name], block)
+
+
+def check_groovy(block, tmp_path, request):
+    check_needed(re.findall(r'^\s*install "([\w-]+)"$', block.text, re.MULTILINE), block)
+
+
+def check_needed(named: list[str], block: snippets.Block) -> None:
+    """Where a packager is told what to install, it is all that the library needs at the least."""
+    project = (ROOT / "pyproject.toml").read_text("utf-8").split("\ndependencies = [")[1].split("\n]")[0]
+    # httpx brings it.
+    needed = set(re.findall(r'^ *"([\w-]+)', project, re.MULTILINE)) - {"httpcore"}
+    assert not named or needed <= {re.split(r"[<>=!~ ]", name.strip())[0] for name in named}, block.place
 
 
 def check_tree(block, tmp_path, request):
@@ -272,6 +286,7 @@ CHECKS = {
     "yaml": check_yaml,
     "json": check_json,
     "ini": check_ini,
+    "groovy": check_groovy,
     "text": check_tree,
 }
 
