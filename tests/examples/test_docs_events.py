@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def listed() -> dict[str, list[str]]:
     return {row[0].strip("` |"): row[1:] for table in tables() for row in table if len(row) == 3}
 
 
+@cache
 def emitted() -> dict[str, set[str]]:
     """Every ``Event(…)`` in the library: its name, and the fields that it is given."""
     found: dict[str, set[str]] = {}

@@ -140,6 +140,8 @@ def test_a_person_who_types_what_the_readme_says_has_an_app_that_updates_itself(
             terminal.interrupt()
         for line in block.body.replace("8765", str(port)).splitlines():
             command, said = snippets.without_remark(line), snippets.remark(line)
+            if command.endswith("-m venv .venv") and not installed:
+                command += " --without-pip"  # seconds, for what is not used then
             if "pip install" in command:
                 if not installed:
                     put_in_place(tmp_path / "empty" / ".venv")
