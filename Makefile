@@ -7,10 +7,11 @@ LOWEST := .venv-lowest
 TOOLS := .venv-tools
 BENCHED := .venv-bench
 GUI := .venv-gui
+DOCS := .venv-docs
 # Two workers suit the smallest machine that the suite promises to be quick on.
 WORKERS ?= 2
 
-.PHONY: help demo test crash faults fleet fuzz interop gui timing bench bench-check lowest audit dist lint types format clean
+.PHONY: help demo docs test crash faults fleet fuzz interop gui timing bench bench-check lowest audit dist lint types format clean
 
 help:
 	@echo "make demo    the whole story in one minute, against a service on loopback"
@@ -23,6 +24,7 @@ help:
 	@echo "make bench-check  the same against the kept ratios (BENCH=quick: 3 minutes; BENCH_ONLY=launch,update: parts)"
 	@echo "make interop against Capgo's own command line (node 20 or newer, npm; half a minute)"
 	@echo "make gui     the examples with a window: Kivy, PySide6, tkinter, pygame (Xvfb for some of them)"
+	@echo "make docs    the documentation as a site, in build/site"
 	@echo "make fuzz    every parser fed with rubbish for FUZZ_SECONDS each (60)"
 	@echo "make lowest  the suite with the lowest versions of what we depend on"
 	@echo "make audit   known holes in what we depend on; make dist: wheel, sdist, their bill of materials,"
@@ -116,6 +118,17 @@ $(GUI)/.done: pyproject.toml tests/gui/requirements.txt
 gui: $(GUI)/.done
 	$(GUI)/bin/python -m pytest -n $(WORKERS) tests/gui
 
+# Exact versions, for a page must not look different because somebody released something. Warnings are errors, and the
+# last line fails where a page would load something from another host.
+$(DOCS)/.done: docs/requirements.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --no-deps --requirement $<
+	@touch $@
+
+docs: $(DOCS)/.done
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --quiet --strict
+	! grep -rnoE '<(script|link|img|iframe)[^>]* (src|href)="?(https?:)?//[^>]*' --include='*.html' build/site
+
 # Fresh seeds each time; what they found stays as examples in the tests, which `make test` runs.
 FUZZ_SECONDS ?= 60
 FUZZ_WORKERS ?= 6
@@ -166,4 +179,4 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(TOOLS) $(BENCHED) $(GUI) $(INTEROP) .bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(TOOLS) $(BENCHED) $(GUI) $(DOCS) $(INTEROP) .bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -32,6 +32,28 @@ if __name__ == "__main__":
     main()
 '''
 
+_DEV = '''\
+"""Try updates on this machine, without an account at Capgo: start the app against `capgo-client serve`.
+
+For you, not for the installer. What the app downloads this way is kept in data/, apart from what start.py downloads.
+"""
+
+import sys
+from pathlib import Path
+
+import start
+
+SERVICE = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8765"
+
+if __name__ == "__main__":
+    start.main(
+        update_url=f"{SERVICE}/updates",
+        stats_url=f"{SERVICE}/stats",
+        channel_url=f"{SERVICE}/channel_self",
+        data_dir=Path(__file__).resolve().with_name("data"),
+    )
+'''
+
 _MAIN = '''\
 """The app. Everything in this folder can be updated, and is opened from wherever the newest good version lies."""
 
@@ -140,6 +162,7 @@ An app that updates itself, with [Capgo](https://capgo.app) and `capgo-client`.
 |---|---|
 | `start.py` | ships with the installer and is never updated; keep it small |
 | `app/` | the app: everything in it can be updated |
+| `dev.py` | starts the app against a service on this machine, to try updates |
 | `tests/` | start the app against an update service on loopback, a broken one too |
 
 ```sh
@@ -147,6 +170,16 @@ pip install capgo-client pytest
 python start.py        # opens app/, until a newer version has arrived
 python -m pytest
 ```
+
+To see an update without an account at Capgo, make the next version and serve it:
+
+```sh
+cp -r app next
+echo "Good evening." > next/texts/greeting.txt
+capgo-client serve --port 8765 --bundle next --version 1.0.1
+```
+
+In a second terminal, `python dev.py` fetches it, and `python dev.py` once more opens it.
 
 To send version 1.0.1 to the devices, change `app/` and upload it, once you have an account at Capgo:
 
@@ -162,11 +195,14 @@ npx @capgo/cli bundle upload @APP_ID@ --bundle 1.0.1 --path app --channel produc
 _GITIGNORE = """\
 __pycache__/
 .capgo_key_v2
+data/
+next/
 """
 
 #: The path in the new folder, and what stands there.
 FILES = {
     "start.py": _START,
+    "dev.py": _DEV,
     "app/main.py": _MAIN,
     # Not empty: Capgo's delta updates leave empty files out.
     "app/texts/__init__.py": _TEXTS,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import snippets
 
 from capgo_client.testing import Service, make_bundle
 
@@ -41,10 +41,7 @@ builtins.build_window = build_window
 
 def blocks() -> dict[str, str]:
     """The README's blocks of Python, by the file name in their first line."""
-    found = re.findall(
-        r"^```python\n# ([\w./]+)\n(.+?)^```", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
-    )
-    return dict(found)
+    return snippets.files("README.md")
 
 
 def run(command: list[str], cwd: Path, *places: Path) -> subprocess.CompletedProcess[str]:
@@ -53,7 +50,7 @@ def run(command: list[str], cwd: Path, *places: Path) -> subprocess.CompletedPro
 
 
 def test_no_python_in_the_readme_escapes_these_tests():
-    assert (ROOT / "README.md").read_text("utf-8").count("```python") == len(blocks())
+    assert len(snippets.blocks("README.md", "python")) == len(blocks())
     assert set(blocks()) == {"start.py", "app/main.py", "asyncio_app.py", "test_update.py"}
 
 
@@ -121,11 +118,3 @@ def test_the_asyncio_example_shows_an_update(capgo_service, capgo_updater):
     asyncio.run(app())
     assert shown[0] == "download 1.4.1 90 %"
     assert shown[-1].startswith("set_next 1.4.1")
-
-
-def test_every_shell_command_on_this_project_is_a_target_of_its_makefile():
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    named = set(re.findall(r"^make (\w+)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE))
-
-    assert named
-    assert named <= targets
