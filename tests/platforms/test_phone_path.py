@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import capgo_client
-from capgo_client.platforms import android, apple, linux
+from capgo_client.platforms import android, apple, linux, system_name
 from capgo_client.testing import BundleKeys, Service, make_bundle
 
 ROOT = Path(capgo_client.__file__).parents[1]
@@ -210,6 +210,22 @@ def test_nothing_else_is_taken_from_cryptography_than_the_list_says():
 def test_the_oldest_cryptography_that_is_allowed_is_the_one_that_phones_have():
     assert '"cryptography>=3.4.8"' in (ROOT / "pyproject.toml").read_text("utf-8")
     assert "cryptography 3.4.8" in (ROOT / "docs" / "phones.md").read_text("utf-8")
+
+
+# --- what it is called ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("says", ["linux", "android"])
+def test_android_has_its_name_with_every_python(monkeypatch, says):
+    monkeypatch.setattr(sys, "platform", says)
+    monkeypatch.setattr(sys, "getandroidapilevel", lambda: 34, raising=False)
+    assert system_name() == "android"
+
+
+@pytest.mark.parametrize("says", ["linux", "ios", "darwin", "win32"])
+def test_other_systems_are_called_what_python_calls_them(monkeypatch, says):
+    monkeypatch.setattr(sys, "platform", says)
+    assert system_name() == says
 
 
 # --- where the data lives ---------------------------------------------------------------------------------------------

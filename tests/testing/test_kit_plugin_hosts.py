@@ -224,9 +224,14 @@ def test_a_route_of_the_tests_own_takes_the_place_of_ours(capgo_respx, default_a
     assert caught.value.code == "response_error"
 
 
-@respx.mock
 def test_routes_that_nobody_calls_fail_no_test():
-    respx_routes()
+    with respx.mock(assert_all_called=True) as router:
+        respx_routes(router)
+    router = respx.mock(assert_all_called=True)
+    respx_routes(router)
+    router.get("https://example.com/").respond(200)  # for routes of the test's own the promise holds
+    with pytest.raises(AssertionError):
+        router.assert_all_called()
 
 
 @pytest.mark.parametrize(

@@ -214,29 +214,31 @@ def test_what_no_service_can_do_can_be_marked(project):
     run(project).assert_outcomes(passed=21, skipped=1)
 
 
-@pytest.mark.parametrize(
-    ("marker", "fixtures", "said"),
-    [
-        ('"http-53"', "capgo_service", "*there is no such fault; did you mean 'http-503'*"),
-        ('"pouring rain"', "capgo_service", "*there is no such fault; see capgo_client.testing.FAULTS*"),
-        ('"http-503"', "tmp_path", "*nobody would meet it: let the test use one of capgo_service,*"),
-        ('"disk-full"', "capgo_updater", "*no fault of the service: let the test use the fixture capgo_stage*"),
-        ('"http-503", "http-500"', "capgo_service", "*it takes the name of one fault*two markers*"),
-        ("", "capgo_service", "*it takes the name of one fault*"),
-        ('"http-503", nht=2', "capgo_service", "*capgo_fault('http-503', nht=2): *not *'nht'*"),
-        ('"http-503", nth=0', "capgo_service", "*capgo_fault('http-503', nth=0): *"),
-        ('"http-503", on="download2"', "capgo_service", "*'download2' is no endpoint; they are: updates,*"),
-        ('"disk-full", nht=2', "capgo_stage", "*capgo_fault('disk-full', nht=2): *not *'nht'*"),
-    ],
+#: What a test is marked with, what it uses, and what is said of that.
+CANNOT_HOLD = (
+    ('"http-53"', "capgo_service", "*there is no such fault; did you mean 'http-503'*"),
+    ('"pouring rain"', "capgo_service", "*there is no such fault; see capgo_client.testing.FAULTS*"),
+    ('"http-503"', "tmp_path", "*nobody would meet it: let the test use one of capgo_service,*"),
+    ('"disk-full"', "capgo_updater", "*no fault of the service: let the test use the fixture capgo_stage*"),
+    ('"http-503", "http-500"', "capgo_service", "*it takes the name of one fault*two markers*"),
+    ("", "capgo_service", "*it takes the name of one fault*"),
+    ('"http-503", nht=2', "capgo_service", "*capgo_fault('http-503', nht=2): *not *'nht'*"),
+    ('"http-503", nth=0', "capgo_service", "*capgo_fault('http-503', nth=0): *"),
+    ('"http-503", on="download2"', "capgo_service", "*'download2' is no endpoint; they are: updates,*"),
+    ('"disk-full", nht=2', "capgo_stage", "*capgo_fault('disk-full', nht=2): *not *'nht'*"),
 )
-def test_a_marker_that_cannot_hold_fails_its_test_and_says_why(project, marker, fixtures, said):
-    project.makepyfile(
-        f"import pytest\n@pytest.mark.capgo_fault({marker})\ndef test_it({fixtures}): raise SystemExit('it ran')\n"
-    )
+
+
+def test_a_marker_that_cannot_hold_fails_its_test_and_says_why(project):
+    tests = [
+        f"@pytest.mark.capgo_fault({marker})\ndef test_{number}({fixtures}):\n    raise SystemExit('it ran')\n"
+        for number, (marker, fixtures, _) in enumerate(CANNOT_HOLD)
+    ]
+    project.makepyfile("import pytest\n\n" + "\n".join(tests))
     result = run(project)
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines([said])
-    assert "it ran" not in result.stdout.str()
+    result.assert_outcomes(errors=len(CANNOT_HOLD))
+    result.stdout.fnmatch_lines_random([said for _, _, said in CANNOT_HOLD])
+    assert "it ran" not in result.stdout.str().replace("raise SystemExit('it ran')", "")
     assert "Traceback" not in result.stdout.str()
 
 
@@ -259,3 +261,63 @@ def test_a_fixture_that_stands_in_for_the_service_does_not_swallow_the_marker(pr
     result = run(project)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*a fixture of this project stands in for capgo_service*"])
+
+
+# --- the real hosts --------------------------------------------------------------------------------------------------
+
+CHILD = """
+from capgo_client import Updater
+
+with Updater("com.example.notes", "1.4.0", None, data_dir="data") as updater:
+    updater.start()
+    updater.wait(10)
+    print(updater.explain().answer_code)
+"""
+
+
+def test_nobody_in_a_project_reaches_a_real_host_and_the_failure_says_what_to_do(project):
+    project.path.joinpath("child.py").write_text(CHILD)
+    project.makepyfile(
+        """
+        import subprocess, sys
+        import httpx
+        import pytest
+        from capgo_client import Updater
+        from capgo_client.errors import NetworkError
+
+        @pytest.fixture
+        def latest(tmp_path):
+            def ask(**options):
+                with Updater("com.example.notes", "1.4.0", None, data_dir=tmp_path, **options) as app:
+                    app.start()
+                    return app.get_latest()
+            return ask
+
+        def test_unprepared(latest):
+            latest()
+
+        @pytest.mark.parametrize("host", ["plugin.eu.capgo.app", "plugin.usecapgo.com"])
+        def test_every_host(latest, host):
+            with pytest.raises(NetworkError, match="use the fixture capgo_updater"):
+                latest(update_url=f"https://{host}/updates")
+
+        def test_own_transport(latest):
+            transport = httpx.MockTransport(lambda request: pytest.fail("it was called"))
+            with pytest.raises(NetworkError, match="use the fixture capgo_updater"):
+                latest(transport=transport)
+
+        def test_redirected(latest, capgo_service):
+            capgo_service.answer(307, headers=[("Location", "https://plugin.capgo.app/updates")])
+            with pytest.raises(NetworkError, match="use the fixture capgo_updater"):
+                latest(update_url=capgo_service.update_url)
+
+        def test_child():
+            assert subprocess.check_output([sys.executable, "child.py"], text=True).split() == ["real_host_refused"]
+        """
+    )
+    result = run(project)
+    result.assert_outcomes(passed=5, failed=1)
+    said = (
+        "E *NetworkError: a test was about to call Capgo's own service at plugin.capgo.app, *the fixture capgo_updater*"
+    )
+    result.stdout.fnmatch_lines([said])
