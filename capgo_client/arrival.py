@@ -24,7 +24,6 @@ from capgo_client.install.builder import Origin, entry_check, install_archive, i
 from capgo_client.install.locks import install_lock
 from capgo_client.install.rebuild import install_of
 from capgo_client.log import Log
-from capgo_client.platforms import system_name
 from capgo_client.service import refuse_real_host
 from capgo_client.verify.bound import MAX_RECORD_BYTES, RECORD_NAME, check_bound
 from capgo_client.verify.expectation import expectation
@@ -290,7 +289,7 @@ class Arrival:
             version=version,
             files=records,
             require=self._config.require_bound,
-            platform=system_name(),
+            platform=sys.platform,
             app_version=self._config.version,
             python_version=sys.version_info[:3],
         )
