@@ -143,7 +143,7 @@ $(LOWEST)/.dev: pyproject.toml .ci/lowest-bounds
 
 # What pyproject.toml promises to work with, where it matters: cryptography, httpx, httpcore, brotli, platformdirs.
 lowest: $(LOWEST)/.dev
-	$(LOWEST)/bin/python -m pytest -n $(WORKERS) -m "not slow" tests/verify tests/net tests/fetch tests/face
+	$(LOWEST)/bin/python -m pytest -n $(WORKERS) -m "not slow" tests/verify tests/net tests/fetch tests/face tests/platforms
 
 $(TOOLS)/.done:
 	$(PYTHON) -m venv $(TOOLS)

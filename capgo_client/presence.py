@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 
 from capgo_client.addresses import checked_url
@@ -11,7 +10,7 @@ from capgo_client.install.device import DeviceId, device_id, unkept
 from capgo_client.life.settings import Settings, seen
 from capgo_client.log import Log
 from capgo_client.options import checked_app_id, checked_custom_id
-from capgo_client.platforms import system
+from capgo_client.platforms import system, system_name
 from capgo_client.protocol.requests import Identity, wire_platform
 from capgo_client.service import Endpoints
 from capgo_client.values import replace
@@ -126,7 +125,7 @@ class Presence:
             device_id=self.device.value,
             version_build=config.version,
             version_code=config.version_code,
-            platform=wire_platform(sys.platform),
+            platform=wire_platform(system_name()),
             custom_id=self.custom_id,
             version_os=system.os_version(),
             is_emulator=config.is_emulator,

@@ -12,6 +12,7 @@ from capgo_client.values import dataclass, replace
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import NoReturn
 
     from capgo_client.config import Config
     from capgo_client.net.client import HttpClient, Reply
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
     from capgo_client.protocol.sizes import DownloadSize
     from capgo_client.wire import Wire
 
-__all__ = ["Endpoints", "Service", "is_out_of_bounds", "refuse_real_host"]
+__all__ = ["Endpoints", "Service", "is_out_of_bounds", "mocked_hosts", "refuse_real_host"]
 
 _REAL_HOSTS = ("capgo.app", "usecapgo.com")
+#: Of the test kit: each says of a host whether something in this very process answers in its place just now.
+mocked_hosts: list[Callable[[str], bool]] = []
 _ACCEPT = {"Accept": "application/json"}
 _JSON = {"Content-Type": "application/json", **_ACCEPT}
 _LAST = {**_JSON, "Connection": "close"}
@@ -79,6 +82,7 @@ class Service:
                     ssl_context=self._wire.ssl_context,
                     pins=self._wire.pins,
                     allow_http=self._config.allow_http,
+                    vet=refuse_real_host if self._wire.transport is None else _refuse_even_if_mocked,
                 )
                 if self._closed:
                     self._client.close()
@@ -200,7 +204,6 @@ class Service:
         max_bytes: int,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        refuse_real_host(url)
         headers = headers or (_ACCEPT if body is None else _JSON)
         return self.client().exchange(method, url, body=body, headers=headers, scope=scope, max_bytes=max_bytes)
 
@@ -218,19 +221,44 @@ def _configured(option: str, url: str) -> str:
 def refuse_real_host(url: str) -> None:
     """Under our pytest plugin no test may spend an app's device quota. Raises NetworkError ``real_host_refused``."""
     if is_out_of_bounds(url):
-        raise NetworkError(
-            "a test was about to call Capgo's own service",
-            code="real_host_refused",
-            retryable=False,
-            hint="give the Updater the URLs of capgo_client.testing.Service, as the fixture capgo_updater does",
-        )
+        _refuse(url)
+
+
+def _refuse_even_if_mocked(url: str) -> None:
+    """As above where the app's own transport sends it: what is mocked around ours may not be around that."""
+    if _is_guarded() and _is_real(_host(url)):
+        _refuse(url)
 
 
 def is_out_of_bounds(url: str) -> bool:
-    """Whether this is a real host of Capgo's, and a test runs."""
-    if os.environ.get("CAPGO_CLIENT_TESTING") != "1":
+    """Whether this is a real host of Capgo's, and a test runs that does not answer for it."""
+    if not _is_guarded():
         return False
+    host = _host(url)
+    return _is_real(host) and not any(answers(host) for answers in mocked_hosts)
+
+
+def _is_guarded() -> bool:
+    return os.environ.get("CAPGO_CLIENT_TESTING") == "1"
+
+
+def _host(url: str) -> str:
     from urllib.parse import urlsplit
 
-    host = urlsplit(url).hostname or ""
+    return (urlsplit(url).hostname or "").rstrip(".")
+
+
+def _is_real(host: str) -> bool:
     return any(host == real or host.endswith(f".{real}") for real in _REAL_HOSTS)
+
+
+def _refuse(url: str) -> NoReturn:
+    # All in the message: the outcome of a check has no room for a hint.
+    raise NetworkError(
+        f"a test was about to call Capgo's own service at {_host(url)}, where it would count as a device of the app; "
+        "use the fixture capgo_updater, or give the Updater the update_url, stats_url and channel_url of the fixture "
+        "capgo_service, or let that service answer here with the fixture capgo_respx",
+        code="real_host_refused",
+        retryable=False,
+        hint="",
+    )

@@ -18,7 +18,7 @@ from capgo_client.net.urls import parse, redact, require_allowed
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import httpx
     from typing_extensions import Self
@@ -97,6 +97,7 @@ class HttpClient:
         ssl_context: whom to trust, instead of the system's and certifi's authorities.
         pins: digests of public keys, by the host that has to show one of them.
         allow_http: whether plain http may leave this device.
+        vet: called with the origin of each URL before it is asked, those of redirects too; what it raises is raised.
 
     Raises:
         ConfigError: ``proxy`` is no usable URL.
@@ -112,8 +113,10 @@ class HttpClient:
         ssl_context: ssl.SSLContext | None = None,
         pins: Pins | None = None,
         allow_http: bool = False,
+        vet: Callable[[str], None] | None = None,
     ) -> None:
         self._user_agent = user_agent
+        self._vet = vet
         self._allow_http = allow_http
         self._transport: _Sender
         if transport is None:
@@ -218,6 +221,8 @@ class HttpClient:
     def _send(self, method: str, url: Url, *, body: bytes | None, headers: Mapping[str, str], scope: Scope) -> Answer:
         own = {"User-Agent": self._user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
         scope.check()
+        if self._vet is not None:
+            self._vet(f"{url.scheme}://{url.raw_host.decode('ascii')}/")
         try:
             return self._transport.send(method, url, headers=own | dict(headers), body=body, scope=scope)
         except CapgoError:

@@ -16,4 +16,12 @@ elif sys.platform == "android" or hasattr(sys, "getandroidapilevel"):
 else:
     from capgo_client.platforms import linux as system  # type: ignore[no-redef]
 
-__all__ = ["system"]
+__all__ = ["system", "system_name"]
+
+
+def system_name() -> str:
+    """``sys.platform`` as Python 3.13 and later has it: before, Android was a linux.
+
+    For the service, which knows phones. A bundle's own record means ``sys.platform`` as it is, as its format says.
+    """
+    return "android" if hasattr(sys, "getandroidapilevel") else sys.platform

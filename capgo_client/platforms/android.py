@@ -27,6 +27,13 @@ def os_version() -> str:
 
 
 def default_data_dir(app_id: str) -> str:
-    """The app's private folder, which python-for-android names in ANDROID_PRIVATE; never shared storage."""
+    """The app's private folder, never shared storage.
+
+    python-for-android names it in ANDROID_PRIVATE; Chaquopy, and so Briefcase, makes it the home. Termux, which sets
+    PREFIX, has a home like a desktop's.
+    """
     private = os.environ.get("ANDROID_PRIVATE")
+    home = "" if os.environ.get("PREFIX") else os.environ.get("HOME", "")
+    if not private and home.startswith(("/data/", "/mnt/expand/")):
+        private = home
     return f"{private}/capgo/{app_id}" if private else _shared_rule(app_id)

@@ -53,8 +53,10 @@ def sync_filesystem(fd: int) -> bool:
     """Flush the whole file system of ``fd``; False where the kernel is too old to be believed."""
     if _kernel() < _REPORTS_ERRORS:
         return False
-    import ctypes
-
+    try:
+        import ctypes
+    except ImportError:  # a Python for phones that was built without libffi
+        return False
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "syncfs"):
         return False

@@ -18,9 +18,9 @@ app too, each alone, for the n-th occasion, or with a probability and a seed::
             assert stage.launch().current.version == "1.0.0"
         stage.launch()  # the world is healthy again
 
-Under pytest the fixtures ``capgo_service``, ``capgo_bundle``, ``capgo_data_dir``, ``capgo_updater``, ``capgo_stage``
-and ``capgo_fault`` are there without any import (see ``capgo_client.testing.pytest_plugin``). Each name below is loaded
-when it is first used.
+Under pytest the fixtures ``capgo_service``, ``capgo_bundle``, ``capgo_data_dir``, ``capgo_updater``, ``capgo_stage``,
+``capgo_respx`` and ``capgo_fault``, and a marker of that last name, are there without any import (see
+``capgo_client.testing.pytest_plugin``). Each name below is loaded when it is first used; ``respx_routes`` needs respx.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .faults import FAULTS, ActiveFault, Fault, FaultUnavailableError
     from .files import FaultyFiles, Stopped
     from .hostile import HOSTILE_ARCHIVES
+    from .in_process import respx_routes
     from .peers import BlackHole, Peer, black_hole, hanging_proxy, refused_url, silent_peer, tls_stall
     from .plans import Plan
     from .publisher import Publisher
@@ -69,6 +70,7 @@ __all__ = [
     "hanging_proxy",
     "make_bundle",
     "refused_url",
+    "respx_routes",
     "silent_peer",
     "tls_stall",
 ]
@@ -82,6 +84,7 @@ _HOMES = {
     "faults": ("FAULTS", "ActiveFault", "Fault", "FaultUnavailableError"),
     "files": ("FaultyFiles", "Stopped"),
     "hostile": ("HOSTILE_ARCHIVES",),
+    "in_process": ("respx_routes",),
     "peers": ("BlackHole", "Peer", "black_hole", "hanging_proxy", "refused_url", "silent_peer", "tls_stall"),
     "plans": ("Plan",),
     "publisher": ("Publisher",),

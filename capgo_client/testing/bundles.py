@@ -250,7 +250,7 @@ class Cipher:
 
         missing = _BLOCK - len(plain) % _BLOCK
         end = bytes([missing]) * missing if padding is None else padding
-        encryptor = Cipher(algorithms.AES128(self.key), modes.CBC(self.vector)).encryptor()
+        encryptor = Cipher(algorithms.AES(self.key), modes.CBC(self.vector)).encryptor()
         return encryptor.update(plain + end) + encryptor.finalize()
 
     def session_key(self, keys: BundleKeys) -> str:

@@ -6,6 +6,14 @@
 ``capgo_updater``  a function that makes an ``Updater`` on that service and folder; closed after the test
 ``capgo_stage``    a ``Stage`` with that service: one app on one device, launch after launch
 ``capgo_fault``    a function that lets a fault hold there until the test ends: ``capgo_fault("disk-full", nth=3)``
+``capgo_respx``    a respx router in which that service answers at Capgo's own addresses, without a socket
+
+A marker lets a fault hold for a whole test, from before it publishes anything; several may stand above one another.
+The service's faults need no stage::
+
+    @pytest.mark.capgo_fault("http-503", nth=2)
+    def test_it_opens(capgo_service, capgo_updater):
+        assert capgo_updater().start().version == "1.0.0"
 
 A test that is parametrised with ``capgo_fault`` indirectly runs once under each fault::
 
@@ -25,11 +33,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
+    from contextlib import AbstractContextManager, ExitStack
     from pathlib import Path
+
+    import respx
 
     from capgo_client import Updater
 
+    from .arranging import Fault
     from .bundles import MadeBundle
     from .service import Service
     from .stage import Stage
@@ -39,6 +51,7 @@ __all__ = [
     "capgo_bundle",
     "capgo_data_dir",
     "capgo_fault",
+    "capgo_respx",
     "capgo_service",
     "capgo_stage",
     "capgo_updater",
@@ -47,10 +60,16 @@ __all__ = [
 #: The variable by which the client knows that it is under test (also in the processes that a test starts).
 GUARD = "CAPGO_CLIENT_TESTING"
 _WAS = pytest.StashKey["str | None"]()
+_HELD = pytest.StashKey[bool]()
+_MARKER = (
+    "capgo_fault(name, *, nth=None, times=None, probability=None, seed=None, on=None, **options): the fault of that "
+    "name (capgo_client.testing.FAULTS) holds for the test, on capgo_stage or, if it is the service's, on capgo_service"
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Put the guard up, unless the user decided about it."""
+    """Make the marker known and put the guard up, unless the user decided about it."""
+    config.addinivalue_line("markers", _MARKER)
     config.stash[_WAS] = os.environ.get(GUARD)
     os.environ.setdefault(GUARD, "1")
 
@@ -61,13 +80,87 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         os.environ.pop(GUARD, None)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Look at the faults that a test is marked with before anything is set up for it: they hold, or it does not run."""
+    for mark in item.iter_markers("capgo_fault"):
+        if reason := _objection(mark, getattr(item, "fixturenames", ())):
+            pytest.fail(f"{_shown(mark)}: {reason}", pytrace=False)
+        if reason := _fault(mark).unavailable():
+            pytest.skip(f"{_shown(mark)}: {reason}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Never let a test pass without the faults that it is marked with."""
+    mark = item.get_closest_marker("capgo_fault")
+    if mark is not None and not item.stash.get(_HELD, False):
+        pytest.fail(
+            f"{_shown(mark)}: a fixture of this project stands in for capgo_service or capgo_stage, so nothing came of "
+            "the marker; let that fixture call set_fault, or request the one that it replaces",
+            pytrace=False,
+        )
+
+
+def _objection(mark: pytest.Mark, fixtures: Collection[str]) -> str:
+    """Why a test with these fixtures cannot be marked so; empty where it can."""
+    from difflib import get_close_matches
+
+    from .faults import FAULTS
+
+    if len(mark.args) != 1:
+        return "it takes the name of one fault, and keywords; for two faults write two markers"
+    if mark.args[0] not in FAULTS:
+        near = get_close_matches(str(mark.args[0]), FAULTS, n=3)
+        meant = f"did you mean {' or '.join(map(repr, near))}" if near else "see capgo_client.testing.FAULTS"
+        return f"there is no such fault; {meant}"
+    if "capgo_stage" in fixtures or _fault(mark).unavailable():
+        return ""
+    if _fault(mark).perform is None:
+        return "this is no fault of the service: let the test use the fixture capgo_stage, and its launches"
+    if "capgo_service" not in fixtures:
+        return "nobody would meet it: let the test use one of capgo_service, capgo_updater, capgo_respx, capgo_stage"
+    return ""
+
+
+def _fault(mark: pytest.Mark) -> Fault:
+    from .faults import FAULTS
+
+    return FAULTS[mark.args[0]]
+
+
+def _shown(mark: pytest.Mark) -> str:
+    given = [repr(each) for each in mark.args] + [f"{name}={value!r}" for name, value in mark.kwargs.items()]
+    return f"@pytest.mark.capgo_fault({', '.join(given)})"
+
+
+def _hold(node: pytest.Item, arrange: Callable[[str], Callable[..., AbstractContextManager[Any]]]) -> ExitStack:
+    """Let the faults that a test is marked with hold until the stack is closed; of two for one call the nearer does."""
+    from contextlib import ExitStack
+
+    with ExitStack() as held:
+        for mark in node.iter_markers("capgo_fault"):
+            try:
+                held.enter_context(arrange(mark.args[0])(**mark.kwargs))
+            except (TypeError, ValueError) as exc:
+                pytest.fail(f"{_shown(mark)}: {exc}", pytrace=False)
+        node.stash[_HELD] = True
+        return held.pop_all()
+
+
 @pytest.fixture
-def capgo_service() -> Iterator[Service]:
+def capgo_service(request: pytest.FixtureRequest) -> Iterator[Service]:
     """A running service that knows every app and offers nothing yet."""
+    from functools import partial
+
     from .service import Service
 
     with Service() as service:
-        yield service
+        if "capgo_stage" in request.fixturenames:  # which sees to the faults of both
+            yield service
+            return
+        with _hold(request.node, lambda name: partial(service.fault, name)):
+            yield service
 
 
 @pytest.fixture
@@ -113,11 +206,31 @@ def capgo_updater(capgo_service: Service, capgo_data_dir: Path) -> Iterator[Call
 
 
 @pytest.fixture
-def capgo_stage(capgo_service: Service, tmp_path: Path) -> Iterator[Stage]:
+def capgo_respx(capgo_service: Service) -> Iterator[respx.MockRouter]:
+    """A respx router that is active, in which ``capgo_service`` answers at Capgo's own addresses and at its own."""
+    try:
+        import respx
+    except ImportError:
+        pytest.fail("the fixture capgo_respx needs respx: pip install respx", pytrace=False)
+    from .in_process import respx_routes
+
+    with respx.mock(assert_all_called=False) as router:
+        respx_routes(router, capgo_service)
+        yield router
+
+
+@pytest.fixture
+def capgo_stage(capgo_service: Service, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
     """One app on one device with ``capgo_service``; its launches are closed after the test."""
+    from functools import partial
+
+    from .faults import FAULTS
     from .stage import Stage
 
-    with Stage(tmp_path / "capgo-stage", service=capgo_service) as stage:
+    with (
+        Stage(tmp_path / "capgo-stage", service=capgo_service) as stage,
+        _hold(request.node, lambda name: partial(FAULTS[name].arrange, stage)),
+    ):
         yield stage
 
 

@@ -249,10 +249,11 @@ class Service(Control):
     # Serving
 
     def _serve(self, connection: Connection) -> None:
-        while self._exchange(connection, connection.read_request()):
+        while self.exchange(connection, connection.read_request()):
             pass
 
-    def _exchange(self, connection: Connection, request: Request) -> bool:
+    def exchange(self, connection: Connection, request: Request) -> bool:
+        """Answer one request on its connection, in whatever way; say whether the connection can go on."""
         with self._lock:
             self._requests.append(request)
             self._lock.notify_all()

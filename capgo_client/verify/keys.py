@@ -76,7 +76,7 @@ def _unusable(exc: BaseException) -> SignatureError:
     return SignatureError(
         f"the public key cannot be used: {type(exc).__name__} in cryptography",
         code="key_unusable",
-        hint="nothing is installed until cryptography >= 41 works on this device",
+        hint="nothing is installed until cryptography >= 3.4.8 works on this device",
     )
 
 

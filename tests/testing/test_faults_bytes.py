@@ -37,7 +37,7 @@ def opened(session_key, archive, *, padded=True):
     """What the publisher's key makes of an encrypted archive, with or without taking the padding off."""
     vector, signed = (base64.b64decode(part) for part in session_key.split(":"))
     key = KeyRing((parse_public_key(BundleKeys.generate().public_pem),)).recover(signed)
-    engine = Cipher(algorithms.AES128(key), modes.CBC(vector)).decryptor()
+    engine = Cipher(algorithms.AES(key), modes.CBC(vector)).decryptor()
     plain = engine.update(archive) + engine.finalize()
     return plain[: -plain[-1]] if padded else plain
 

@@ -45,7 +45,7 @@ def decrypt(keys, bundle):
     vector, wrapped = (base64.b64decode(part) for part in bundle.session_key.split(":"))
     key = recover(keys, wrapped)
     assert (len(vector), len(key), len(wrapped)) == (16, 16, 256)
-    decryptor = Cipher(algorithms.AES128(key), modes.CBC(vector)).decryptor()
+    decryptor = Cipher(algorithms.AES(key), modes.CBC(vector)).decryptor()
     unpadder = PKCS7(128).unpadder()
     padded = decryptor.update(bundle.archive) + decryptor.finalize()
     return unpadder.update(padded) + unpadder.finalize()

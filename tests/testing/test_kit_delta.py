@@ -91,7 +91,7 @@ def test_an_encrypted_entry_opens_by_the_device_s_recipe(keys, form, length):
     public = load_pem_public_key(keys.public_pem.encode())
     vector, wrapped = (base64.b64decode(part) for part in made.session_key.split(":"))
     key = public.recover_data_from_signature(wrapped, padding.PKCS1v15(), None)
-    decryptor, unpadder = Cipher(algorithms.AES128(key), modes.CBC(vector)).decryptor(), PKCS7(128).unpadder()
+    decryptor, unpadder = Cipher(algorithms.AES(key), modes.CBC(vector)).decryptor(), PKCS7(128).unpadder()
     packed = unpadder.update(decryptor.update(entry.data) + decryptor.finalize()) + unpadder.finalize()
     assert (entry.file_name, brotli.decompress(packed)) == ("main.py.br", LONG.encode())
     assert len(entry.file_hash) == length
