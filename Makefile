@@ -118,15 +118,16 @@ $(GUI)/.done: pyproject.toml tests/gui/requirements.txt
 gui: $(GUI)/.done
 	$(GUI)/bin/python -m pytest -n $(WORKERS) tests/gui
 
-# Exact versions, for a page must not look different because somebody released something. Warnings are errors, and the
-# last line fails where a page would load something from another host.
+# Exact versions, for a page must not look different because somebody released something. Warnings are errors (not
+# with --quiet, which drops them before --strict can count them), and the last line fails where a page would load
+# something from another host.
 $(DOCS)/.done: docs/requirements.txt
 	$(PYTHON) -m venv $(DOCS)
 	$(DOCS)/bin/python -m pip install --quiet --no-deps --requirement $<
 	@touch $@
 
 docs: $(DOCS)/.done
-	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --strict
 	! grep -rnoE '<(script|link|img|iframe)[^>]* (src|href)="?(https?:)?//[^>]*' --include='*.html' build/site
 
 # Fresh seeds each time; what they found stays as examples in the tests, which `make test` runs.

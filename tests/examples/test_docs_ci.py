@@ -66,7 +66,7 @@ def carry_out(script, folder, **variables):
 def sealed_as(folder, version):
     record = json.loads((folder / "dist" / "capgo-bundle.json").read_text("utf-8"))
     assert (record["app_id"], record["version"]) == ("com.example.notes", version)
-    assert "main.py" in {each["path"] for each in record["files"]}
+    assert "main.py" in record["files"]
     assert not list((folder / "dist").rglob("*.pyc"))
 
 

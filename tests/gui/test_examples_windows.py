@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import struct
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -14,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from example_device import EXAMPLES, ExampleDevice, files_of_examples, run_quietly
+from x_screen import Picture, missing
 
 ROBOT = Path(__file__).with_name("robot")
 STEEL_BLUE, SEA_GREEN = (70, 130, 180), (46, 139, 87)
@@ -51,13 +48,6 @@ PYGAME = Toolkit(
 )
 
 
-def missing(reason):
-    """`make gui` on a machine that was set up for it takes no excuse."""
-    if os.environ.get("CAPGO_GUI") == "required":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(params=[QT, TK, PYGAME], ids=lambda toolkit: toolkit.module)
 def toolkit(request):
     if find_spec("PySide6") is None:  # also where tkinter comes with Python: `make test` has no time for windows
@@ -65,31 +55,6 @@ def toolkit(request):
     if find_spec(request.param.module) is None:
         missing(f"{request.param.module} is not there: the package python3-tk is not installed")
     return request.param
-
-
-@pytest.fixture(scope="session")
-def display(tmp_path_factory):
-    """A screen of our own: the environment of what shall be seen there, and the file with the picture."""
-    if shutil.which("Xvfb") is None:
-        missing("there is no display to draw on: the package xvfb is not installed")
-    folder = tmp_path_factory.mktemp("display")
-    read_end, write_end = os.pipe()
-    server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(write_end), "-screen", "0", "640x400x24", "-fbdir", str(folder), "-noreset"],
-        pass_fds=[write_end],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(write_end)
-    try:
-        with os.fdopen(read_end) as told:
-            number = told.readline().strip()
-        assert number, "Xvfb ended before it had a display"
-        yield {"DISPLAY": f":{number}", "ROBOT_SCREEN": str(folder / "Xvfb_screen0")}
-    finally:
-        server.terminate()
-        server.wait(30)
 
 
 class Desk(ExampleDevice):
@@ -116,18 +81,14 @@ class Desk(ExampleDevice):
     def colours(self, name):
         """Of the picture of that name: the paper's, and how many others there are."""
         picture = next(self.pictures.glob(f"{name}.*"))
-        pixels = from_screen(picture.read_bytes()) if picture.suffix == ".xwd" else from_file(picture)
-        return pixels[2][2], len({colour for row in pixels for colour in row})
+        rows = from_screen(picture) if picture.suffix == ".xwd" else from_file(picture)
+        return rows[2][2], len({colour for row in rows for colour in row})
 
 
-def from_screen(dump):
-    """The rows of what `xwd` and the X server itself write: see XWDFile.h."""
-    header = struct.unpack(">25I", dump[:100])
-    size, width, height, order, bits, stride, colours = (header[i] for i in (0, 4, 5, 7, 11, 12, 19))
-    assert (header[2], bits, order) == (2, 32, 0)
-    start = size + 12 * colours
-    rows = (dump[start + y * stride : start + y * stride + 4 * width] for y in range(height))
-    return [[(row[x + 2], row[x + 1], row[x]) for x in range(0, 4 * width, 4)] for row in rows]
+def from_screen(path):
+    """The rows of the whole screen."""
+    picture = Picture(path.read_bytes())
+    return [picture.row(y) for y in range(picture.height)]
 
 
 def from_file(path):
@@ -148,8 +109,11 @@ def from_file(path):
 
 @pytest.fixture
 def environment(toolkit, request):
-    screen = request.getfixturevalue("display") if toolkit is TK else {}
-    return {"ROBOT": toolkit.robot, **toolkit.environment, **screen}
+    told = {}
+    if toolkit is TK:
+        screen = request.getfixturevalue("screen")
+        told = {"DISPLAY": screen.display, "ROBOT_SCREEN": str(screen.dump)}
+    return {"ROBOT": toolkit.robot, **toolkit.environment, **told}
 
 
 @pytest.fixture

@@ -5,25 +5,18 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from x_screen import PATIENCE, Picture
 
 from capgo_client.cli.skeleton import FILES
 from capgo_client.testing import make_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
-#: For a process to be there and to have drawn (seconds).
-PATIENCE = 30.0
-
-pytestmark = [
-    pytest.mark.skipif(shutil.which("Xvfb") is None, reason="Xvfb is not installed"),
-    pytest.mark.skipif(importlib.util.find_spec("_tkinter") is None, reason="this Python has no tkinter"),
-]
 
 
 def window_code() -> str:
@@ -33,31 +26,6 @@ def window_code() -> str:
     sys.modules["snippets"] = snippets
     spec.loader.exec_module(snippets)
     return snippets.files("docs/quick-start.md")["app/main.py"]
-
-
-@pytest.fixture
-def screen(tmp_path):
-    """A display, and a function that reads what is on it."""
-    reading, writing = os.pipe()
-    command = [
-        "Xvfb",
-        "-displayfd",
-        str(writing),
-        "-screen",
-        "0",
-        "640x320x24",
-        "-fbdir",
-        str(tmp_path),
-        "-nolisten",
-        "tcp",
-    ]
-    server = subprocess.Popen(command, pass_fds=[writing], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    os.close(writing)
-    with os.fdopen(reading) as told:
-        display = f":{told.readline().strip()}"
-    yield display, (tmp_path / "Xvfb_screen0").read_bytes
-    server.terminate()
-    server.wait()
 
 
 def launch(folder, display, data, service):
@@ -73,7 +41,7 @@ def launch(folder, display, data, service):
     )
 
 
-def drawn(process, look, before):
+def drawn(process, screen, before):
     """What is on the screen when a window has come and no longer changes."""
     end = time.monotonic() + PATIENCE
     last = before
@@ -82,15 +50,16 @@ def drawn(process, look, before):
             pytest.fail(process.stderr.read())
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(1.5)
-        now = look()
+        now = screen.dump.read_bytes()
         if now == last != before:
             return now
         last = now
     pytest.fail("no window came, or it never came to rest")
 
 
-def test_the_window_is_on_the_screen_and_the_next_start_shows_the_update(screen, tmp_path, capgo_service):
-    display, look = screen
+@pytest.mark.usefixtures("needs_tkinter")
+def test_the_window_is_on_the_screen_and_the_next_start_shows_the_update(tmp_path, capgo_service, request):
+    screen = request.getfixturevalue("screen")  # not before it is known to be needed
     folder = tmp_path / "notes"
     for name, text in {**FILES, "app/main.py": window_code()}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -98,16 +67,17 @@ def test_the_window_is_on_the_screen_and_the_next_start_shows_the_update(screen,
     own = {name.removeprefix("app/"): text for name, text in FILES.items() if name.startswith("app/")}
     new = {**own, "main.py": window_code(), "texts/greeting.txt": "Good evening, from the update."}
     capgo_service.publish(make_bundle("1.0.3", new))
-    empty = look()
+    empty = screen.dump.read_bytes()
     pictures = []
     for _ in range(2):
-        process = launch(folder, display, tmp_path / "data", capgo_service)
-        pictures.append(drawn(process, look, empty))
+        process = launch(folder, screen.display, tmp_path / "data", capgo_service)
+        pictures.append(drawn(process, screen, empty))
         process.kill()
         process.wait()
         process.stderr.close()
+        screen.wait_until_empty()
         if keep := os.environ.get("KEEP_PICTURES"):
-            (Path(keep) / f"window-{len(pictures)}.xwd").write_bytes(pictures[-1])
+            (Path(keep) / f"window-{len(pictures)}.png").write_bytes(Picture(pictures[-1]).png())
 
     assert len({empty, *pictures}) == 3
     opened = [request.json["version_name"] for request in capgo_service.requests if request.path == "/updates"]
