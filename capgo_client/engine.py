@@ -42,6 +42,8 @@ __all__ = ["Engine"]
 
 #: In background modes the worker lets the app open first, unless the app says sooner that it is open (seconds).
 APP_FIRST = 1.0
+#: How long ``wait()`` waits for the statistics, for a process that never lives long would else never tell (seconds).
+SETTLE = 1.0
 #: Everything that ``close()`` waits for, together (seconds).
 CLOSE_PATIENCE = 0.1
 
@@ -277,8 +279,16 @@ class Engine:
             self._worker.hurry()
 
     def wait(self, timeout: float | None) -> bool:
-        """Until no cycle runs or is due."""
-        return True if self._worker is None else self._worker.wait(timeout)
+        """Until no cycle runs or is due, and then a little longer for what it told the statistics."""
+        if self._worker is None:
+            return True
+        import time
+
+        end = None if timeout is None else time.monotonic() + timeout
+        is_idle = self._worker.wait(timeout)
+        if is_idle and self._behind is not None:
+            self._behind.stats.settle(SETTLE if end is None else min(SETTLE, max(0.0, end - time.monotonic())))
+        return is_idle
 
     def apply_queued(self) -> None:
         """Change over to the queued bundle now, where the app gave a way to; else it waits for the next start."""

@@ -94,6 +94,10 @@ class Stats:
         """The app is open: send from now on, in a thread of our own, what earlier processes left first."""
         self._sender.begin()
 
+    def settle(self, timeout: float) -> None:
+        """For an app that is about to end: see ``Sender.settle``."""
+        self._sender.settle(timeout)
+
     def stop(self) -> None:
         """Send no further batch; returns at once. What is under way ends with the connection."""
         self._sender.stop()

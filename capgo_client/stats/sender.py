@@ -50,7 +50,7 @@ def _draw() -> float:
 
 
 class Sender:
-    """Empties a queue through ``send``, in order. No method waits for anything; none raises.
+    """Empties a queue through ``send``, in order. No method but ``settle`` waits for anything; none raises.
 
     Args:
         queue: what waits.
@@ -78,7 +78,7 @@ class Sender:
         self._enabled = enabled
         self._limited = limited
         self._draw = draw
-        self._lock = threading.Lock()
+        self._state = threading.Condition()
         self._wake = threading.Event()
         self._begun = False
         self._stopped = False
@@ -87,6 +87,9 @@ class Sender:
         self._plan_ended = False
         #: When to send next, on the monotonic clock; None for not before there is news.
         self._due: float | None = None
+        #: Whether that is the end of a pause after a failure; else events are being collected.
+        self._pausing = False
+        self._hurried = False
         self.thread: threading.Thread | None = None
 
     def begin(self) -> None:
@@ -98,15 +101,29 @@ class Sender:
         """There is something to send. A pause that runs is not cut short."""
         if not self._begun or self._stopped or not self._enabled():
             return
-        with self._lock:
+        with self._state:
             self._wake.set()
             if self.thread is None:
                 self.thread = _started(self._run)
 
     def stop(self) -> None:
         """Send no further batch."""
-        self._stopped = True
-        self._wake.set()
+        with self._state:
+            self._stopped = True
+            self._wake.set()
+            self._state.notify_all()
+
+    def settle(self, timeout: float) -> None:
+        """Send at once what is being collected and wait until that was tried, ``timeout`` seconds of real time at most.
+
+        For an app that is about to end. A pause after a failure is neither cut short nor waited for.
+        """
+        with self._state:
+            if self.thread is not None:
+                self._hurried = True
+                self._wake.set()
+                self._state.wait_for(lambda: self.thread is None or self._pausing or self._stopped, timeout)
+                self._hurried = False
 
     def _run(self) -> None:
         while True:
@@ -115,21 +132,27 @@ class Sender:
             self._wake.clear()  # before looking at the queue, so that an event written meanwhile wakes us again
             if self._stopped:
                 return
-            if due is None:
-                self._due = self._clock.monotonic() + COALESCE
-            elif self._clock.monotonic() >= due:
-                pause = self._send_safely()
-                self._due = None if pause is None else self._clock.monotonic() + pause
-                if pause is None and self._may_rest():
-                    return
+            if due is None or (self._hurried and not self._pausing and self._clock.monotonic() < due):
+                self._due = self._clock.monotonic() + (0.0 if self._hurried else COALESCE)
+            elif self._clock.monotonic() >= due and self._sent_all_and_may_rest():
+                return
 
-    def _may_rest(self) -> bool:
-        """Nothing waits: the thread ends, and whoever brings news starts another. An idle app has none of ours."""
-        with self._lock:
-            if self._wake.is_set():
-                return False
-            self.thread = None
-            return True
+    def _sent_all_and_may_rest(self) -> bool:
+        """Send; whether nothing waits: the thread ends then, and whoever brings news starts another.
+
+        An idle app has none of our threads.
+        """
+        with self._state:
+            self._pausing = False
+        pause = self._send_safely()
+        with self._state:
+            self._due = None if pause is None else self._clock.monotonic() + pause
+            self._pausing = pause is not None
+            may_rest = pause is None and not self._wake.is_set()
+            if may_rest:
+                self.thread = None
+            self._state.notify_all()
+            return may_rest
 
     def _send_safely(self) -> float | None:
         try:

@@ -279,7 +279,11 @@ class Updater(BundleMethods, AskingMethods, ChoiceMethods):
             self._engine.submit(Order())
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until no cycle runs or is due, starting one that is only delayed; False after ``timeout`` seconds."""
+        """Wait until no cycle runs or is due, starting one that is only delayed; False after ``timeout`` seconds.
+
+        Statistics that are being collected are sent now, and waited for a second at most: a script that calls this
+        before it ends has told what it had to tell. The outcome of that does not change what is returned.
+        """
         self._require_open()
         return True if self._is_inert else self._engine.wait(timeout)
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -429,6 +430,31 @@ def test_nothing_is_sent_before_the_app_is_open(app):
     assert [request for request in app.service.requests if request.path == "/stats"] == []
     ready(updater)
     assert app.service.wait_for_requests(1, on="stats")
+
+
+@pytest.mark.sends
+@pytest.mark.promise(10)
+def test_a_process_that_waits_before_it_ends_has_told_everything_however_short_it_lived(app):
+    app.service.reply_case("no_new_version_available")
+    body = "u = updater(); u.start(); u.notify_app_ready(); u.wait(10); u.close(); tell(1)"
+    for life in (1, 2, 3):
+        with Child(app, body, stats_url=app.service.stats_url) as child:
+            assert child.heard() == 1
+        told = [event["action"] for event in app.service.events]
+        assert told == [*["app_launch_start", "app_moved_to_foreground", "app_launch_ready"] * life]
+    assert written(app) == []
+
+
+@pytest.mark.sends
+def test_wait_gives_statistics_that_nobody_takes_a_second_and_no_more(app):
+    app.service.reply_case("no_new_version_available")
+    app.service.set_fault("silence", on="stats")
+    updater = app.launch()
+    updater.notify_app_ready()
+    began = time.monotonic()
+    assert updater.wait()
+    assert 1.0 <= time.monotonic() - began < 2.5
+    assert updater.wait(0)
 
 
 @pytest.mark.sends

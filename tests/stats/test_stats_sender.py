@@ -146,6 +146,68 @@ def test_while_another_process_sends_we_do_not(rig):
     assert r.wire.names == [["1.0.0"]]
 
 
+# ---- an app that wants to end ----
+
+
+def test_whoever_waits_has_what_was_collected_sent_without_the_second(rig):
+    r = rig()
+    r.put("1.0.0")
+    r.sender.begin()
+    assert next_pause(r.clock) == 1.0
+    r.put("2.0.0")
+    r.sender.settle(10)  # nobody moves the clock
+    assert r.wire.names == [["1.0.0", "2.0.0"]]
+    assert r.sender.thread is None
+    r.put("3.0.0")
+    assert next_pause(r.clock) == 1.0  # once, and not from now on
+
+
+def test_whoever_waits_right_after_the_news_has_them_sent_too(rig):
+    r = rig()
+    r.sender.begin()
+    for name in names(50):
+        r.put(name)
+        r.sender.settle(10)
+    assert [name for batch in r.wire.names for name in batch] == names(50)
+
+
+def test_whoever_waits_waits_for_no_pause_after_a_failure(rig):
+    r = rig(LOST)
+    r.put("1.0.0")
+    r.sender.begin()
+    r.sender.settle(10)
+    assert len(r.wire.batches) == 1
+    assert next_pause(r.clock) == 2.5
+    r.put("2.0.0")
+    r.sender.settle(10)
+    assert len(r.wire.batches) == 1
+
+
+def test_whoever_waits_waits_no_longer_than_told(rig):
+    held = Gate(taken(1))
+    r = rig(held)
+    r.put("1.0.0")
+    r.sender.begin()
+    began = time.monotonic()
+    r.sender.settle(0.2)
+    assert 0.2 <= time.monotonic() - began < 5
+    held.opened.set()
+
+
+@pytest.mark.parametrize("how", ["nothing to send", "not begun", "turned off", "stopped"])
+def test_whoever_waits_for_nothing_does_not_wait(rig, how):
+    r = rig()
+    r.on = how != "turned off"
+    if how != "nothing to send":
+        r.put("1.0.0")
+    if how != "not begun":
+        r.sender.begin()
+    if how == "stopped":
+        r.sender.stop()
+    r.sender.settle(10)
+    assert r.wire.batches == []
+
+
 # ---- pauses ----
 
 
