@@ -44,8 +44,10 @@ $(VENV)/.dev: $(VENV)/.app
 demo: $(VENV)/.app
 	@$(BIN)/python examples/demo.py
 
+# More workers than cores, for most of these tests wait for something half of their time.
+TEST_WORKERS ?= 4
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m "not slow"
 
 # Every operation killed, unplugged and made to fail at every call of its own, and what is damaged on disk; `make test`
 # tries a sample. CRASH_STEP=5 tries every fifth call.

@@ -127,6 +127,11 @@ class Backstage:
         self.journal.launched(self._engine.running().version)
         self._note_opened()
 
+    def journal_of_launch(self) -> Journal:
+        """For what the running version does, or what becomes of it: that it was opened is told before."""
+        self.note_launch()
+        return self.journal
+
     def _note_opened(self) -> None:
         with self._lock:
             session, noted = self._engine.session, self._opening_noted

@@ -194,7 +194,7 @@ class Engine:
             ledger=self.ledger,
             opening=self.opening,
             emitter=self.emitter,
-            journal=lambda: self.journal,
+            journal=self._journal_of_launch,
             clock=self.clock,
             reload=self.reload,
             settled=self._settled,
@@ -262,6 +262,9 @@ class Engine:
     def wait_until_opened(self) -> None:
         """Until ``start()`` has chosen; a direct one lets a cycle run before."""
         self.clock.wait(self._opened, None)
+
+    def _journal_of_launch(self) -> Journal:
+        return self.behind.journal_of_launch()
 
     def _settled(self) -> None:
         if self._behind is not None:

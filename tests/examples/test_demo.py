@@ -76,6 +76,7 @@ def test_the_demo_tells_the_whole_story_and_every_promise_is_kept(tmp_path, devi
     assert list(device.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sabotage", "promise", "claim"),
     [

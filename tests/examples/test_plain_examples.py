@@ -160,6 +160,7 @@ def test_the_kiosk_changes_over_by_itself_when_night_falls(kiosk):
 
 
 @linux
+@pytest.mark.slow
 def test_what_a_task_of_the_kiosk_raises_ends_it_for_systemd_to_see(kiosk):
     kiosk.ship(('tell_systemd("WATCHDOG=1")', "tell_systemd(NO_SUCH_THING)"))
 
@@ -177,7 +178,9 @@ def test_what_a_task_of_the_kiosk_raises_ends_it_for_systemd_to_see(kiosk):
     "mistake",
     [
         pytest.param(("loop = asyncio.get_running_loop()", "loop = asyncio.get_runing_loop()"), id="crashes"),
-        pytest.param(("loop = asyncio.get_running_loop()", "await asyncio.sleep(3600)"), id="hangs"),
+        pytest.param(
+            ("loop = asyncio.get_running_loop()", "await asyncio.sleep(3600)"), id="hangs", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_the_kiosk_comes_back_with_the_good_version_when_the_next_one(kiosk, mistake):
@@ -216,6 +219,7 @@ def test_the_kiosk_sits_an_outage_out(kiosk, capgo_service):
 
 
 @linux
+@pytest.mark.slow
 def test_the_kiosk_asks_once_more_when_it_is_told_to_while_it_asks(kiosk, capgo_service):
     kiosk.options["response_timeout"] = 1.0
     kiosk.ship(DAY)

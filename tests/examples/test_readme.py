@@ -97,7 +97,9 @@ def test_the_example_of_a_test_passes(tmp_path):
     (tmp_path / "test_update.py").write_text(blocks()["test_update.py"])
     shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
 
-    done = run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"], tmp_path)
+    done = run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--basetemp=base"], tmp_path
+    )
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 passed" in done.stdout

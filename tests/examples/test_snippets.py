@@ -119,7 +119,7 @@ def run_page_file(block: snippets.Block, folder: Path, service: Service) -> None
     )
     shutil.copy(ROOT / "tests" / "conftest.py", folder / "notes")
     is_test = Path(block.title).name.startswith("test_")
-    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"] if is_test else []
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--basetemp=base"] if is_test else []
     done = subprocess.run(
         [sys.executable, *command, block.title],
         cwd=folder / "notes",

@@ -165,6 +165,23 @@ def test_a_version_that_never_says_ready(app):
     assert timeout["metadata"]["duration_ms"] == "10000"
 
 
+@pytest.mark.parametrize(
+    ("does", "told_last"),
+    [
+        (lambda updater: updater.notify_app_ready(), "app_launch_ready"),
+        (lambda updater: updater.report_crash(ZeroDivisionError()), "update_fail"),
+    ],
+)
+def test_that_a_version_was_opened_is_told_before_what_became_of_it(app, does, told_last):
+    clock = FakeClock()  # the worker has not begun
+    app.queue("1.5.0", clock=clock)
+    before = actions(app)
+    does(app.launch(clock=clock, update_url=""))
+    told = [action for action, _ in since(app, before)]
+    assert told[:3] == ["app_launch_start", "app_moved_to_foreground", "set"]
+    assert told[-1] == told_last
+
+
 def test_a_crash_of_a_new_version_and_one_of_a_proven_version(app):
     app.queue("1.5.0")
     before = actions(app)

@@ -63,7 +63,19 @@ def test_json_names_the_files(tmp_path, capsys):
 def test_the_tests_of_a_new_project_pass_in_a_process_of_their_own(project):
     (project / "conftest.py").write_text(PLUGIN)
 
-    done = run(project, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider")
+    done = run(
+        project,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:randomly",
+        "-p",
+        "no:xdist",
+        "-p",
+        "no:cacheprovider",
+        "--basetemp=base",
+    )
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "6 passed" in done.stdout

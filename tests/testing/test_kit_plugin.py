@@ -23,7 +23,8 @@ def run_python(*arguments, cwd=ROOT, **variables):
 def run_pytest(folder, source, **variables):
     (folder / "test_it.py").write_text(source)
     (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
-    options = ("-q", "-p", "capgo_client.testing.pytest_plugin", "-p", "no:cacheprovider")
+    # A base of its own: without one it would clear away what the runs before ours left, and its time is this test's.
+    options = ("-q", "-p", "capgo_client.testing.pytest_plugin", "-p", "no:cacheprovider", f"--basetemp={folder}/base")
     done = run_python("-m", "pytest", *options, str(folder), cwd=folder, **variables)
     return done.stdout + done.stderr
 
