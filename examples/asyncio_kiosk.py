@@ -59,10 +59,11 @@ class Kiosk:
         self.in_a_hurry_until, self.asks_again = 0.0, False
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readline()
-        line = f"{GREETING} This is version {self.updater.current.version}.\n"
-        writer.write(f"HTTP/1.0 200 OK\r\nContent-Length: {len(line)}\r\n\r\n{line}".encode())
-        await writer.drain()
+        with contextlib.suppress(OSError, asyncio.TimeoutError):  # who connects and says nothing is not waited for
+            await asyncio.wait_for(reader.readline(), 2)
+            line = f"{GREETING} This is version {self.updater.current.version}.\n"
+            writer.write(f"HTTP/1.0 200 OK\r\nContent-Length: {len(line)}\r\n\r\n{line}".encode())
+            await asyncio.wait_for(writer.drain(), 2)
         writer.close()
 
     async def serve(self) -> None:
@@ -77,6 +78,10 @@ class Kiosk:
             tasks = [asyncio.create_task(each) for each in (self.end.wait(), self.beat(), self.follow(news))]
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         server.close()
+        for task in tasks:
+            task.cancel()
+        while visits := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(visits)  # who has asked already is answered
         for task in done:
             task.result()  # what one of them raised leaves the app here, and counts as a crash
 

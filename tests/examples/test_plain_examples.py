@@ -143,6 +143,31 @@ def test_the_kiosk_serves_on_by_day_and_changes_over_when_it_is_told_to(kiosk):
 
 
 @linux
+def test_the_kiosk_answers_who_has_asked_before_it_ends_and_waits_for_nobody_who_has_not(kiosk):
+    kiosk.ship(DAY)
+    where = ("127.0.0.1", int(kiosk.port))
+    with kiosk.running() as process:
+        assert kiosk.heard("READY=1")
+        with socket.create_connection(where) as slow, socket.create_connection(where):  # the second says nothing
+            assert kiosk.answer() == "Welcome. This is version 1.0.0.\n"  # so it knows of both
+            process.send_signal(signal.SIGTERM)
+            while is_open(where):
+                pass
+            slow.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert slow.makefile().readlines()[-1] == "Welcome. This is version 1.0.0.\n"
+            _, complaints = process.communicate(timeout=TIMEOUT)
+    assert (process.returncode, complaints) == (0, "")
+
+
+def is_open(where):
+    try:
+        socket.create_connection(where).close()
+    except ConnectionError:
+        return False
+    return True
+
+
+@linux
 def test_the_kiosk_changes_over_by_itself_when_night_falls(kiosk):
     night = ("time.localtime().tm_hour == NIGHT", 'Path("night").exists()')
     kiosk.ship(night, ("asyncio.sleep(20)", "asyncio.sleep(0.05)"))
