@@ -151,6 +151,11 @@ py-modules = ["start"]
 
 [tool.pytest.ini_options]
 testpaths = ["tests"]
+
+# So that `capgo-client doctor`, `list` and the others know in this folder which app is meant.
+[tool.capgo]
+app_id = "@APP_ID@"
+builtin = "app"
 """
 
 _README = """\

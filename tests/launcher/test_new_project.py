@@ -96,6 +96,21 @@ def test_names_and_versions_are_filled_in(project):
     assert 'version = "2.3.4"' in texts["pyproject.toml"]
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there is no tomllib before Python 3.11")
+def test_the_commands_know_in_its_folder_which_app_is_meant(project):
+    own = str(project.parent / "home")
+
+    done = run(project, "-m", "capgo_client", "doctor", "--update-url", "", XDG_DATA_HOME=own, HOME=own)
+
+    assert "com.example.my-notes" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_page_shows_what_it_says():
+    said = f"made notes: {', '.join(FILES)}\n"
+
+    assert said in (ROOT / "docs" / "command-line.md").read_text("utf-8")
+
+
 def test_no_file_of_the_app_is_empty_because_a_delta_would_drop_it():
     assert [name for name, text in FILES.items() if not text] == []
 
