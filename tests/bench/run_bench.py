@@ -197,6 +197,9 @@ def main() -> int:
         kept = baseline()
         _write(BASELINE, {**kept, options.mode: {**kept.get(options.mode, {}), **ratios(groups)}})
     if options.docs:
+        if lost := [name for name in GROUPS if name not in groups]:
+            say(f"the page is left as it is: it would lose {', '.join(lost)}, which {options.out} has no run of")
+            return 1
         DOCS.write_text(rewritten(DOCS.read_text("utf-8"), described(document, groups)), "utf-8")
     return compared(groups, options.only or list(GROUPS), options.mode) if options.check else 0
 
