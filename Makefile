@@ -44,8 +44,8 @@ $(VENV)/.dev: $(VENV)/.app
 demo: $(VENV)/.app
 	@$(BIN)/python examples/demo.py
 
-# More workers than cores, for most of these tests wait for something half of their time.
-TEST_WORKERS ?= 4
+# One more than the cores, for many of these tests wait for something.
+TEST_WORKERS ?= 3
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m "not slow"
 

@@ -93,7 +93,12 @@ class AskingMethods(Plumbing):
         return self._asking.list_channels()
 
     def trigger_update_check(self) -> Literal["queued", "already_running", "unavailable"]:
-        """Run a cycle now, in the background; in mode "off" it downloads without queueing."""
+        """Run a cycle now, in the background; in mode "off" it downloads without queueing.
+
+        ``"already_running"`` is a check that was asked for before: it may have its answer, so what was published a
+        moment ago may need another call after ``app_ready``. ``"unavailable"``: before ``start()``, in a second process
+        of the app, or where checks are turned off.
+        """
         self._require_open()
         if self._is_inert:
             return "unavailable"

@@ -6,6 +6,8 @@ import contextlib
 import os
 import shutil
 import subprocess
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,10 +35,16 @@ class Volume:
         return status.f_bavail * status.f_frsize
 
     def give_back(self, ballast: Path) -> None:
-        """Remove what ``fill`` made; some file systems take their time with that."""
+        """Remove what ``fill`` made, and wait for its room: XFS gives it back some time after the names are gone."""
+        made = [ballast, *(self.root / "crumbs").glob("*")]
+        taken = sum(path.stat().st_blocks * 512 for path in made if path.exists())
+        wanted = self.free() + taken - MEBI // 8
         ballast.unlink(missing_ok=True)
         shutil.rmtree(self.root / "crumbs", ignore_errors=True)
-        self.free()
+        end = time.monotonic() + 30
+        while self.free() < wanted:
+            assert time.monotonic() < end, "the disk keeps the room of what was removed"
+            threading.Event().wait(0.05)
 
     def fill(self, leave: int) -> Path:
         """Take all room but ``leave`` bytes, to the last byte where that is 0; ``give_back`` takes what is returned."""

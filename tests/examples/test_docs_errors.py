@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 
@@ -14,12 +15,17 @@ from capgo_client.protocol import codes as words
 from capgo_client.protocol.outcomes import Blocked, Failed, PlanEnded
 
 TEXT = (snippets.ROOT / "docs" / "errors.md").read_text("utf-8")
-FOUND = error_codes.codes()
+
+
+@functools.cache
+def found() -> dict[str, set[str]]:
+    """Once, and only where a test wants it: reading the whole library takes a second in every worker."""
+    return error_codes.codes()
 
 
 def rows() -> list[list[str]]:
-    found = re.findall(r"^\| `\w+` \| .+ \| .+ \| .+ \|$", TEXT, re.MULTILINE)
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in found]
+    lines = re.findall(r"^\| `\w+` \| .+ \| .+ \| .+ \|$", TEXT, re.MULTILINE)
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
 def listed() -> dict[str, list[str]]:
@@ -28,7 +34,7 @@ def listed() -> dict[str, list[str]]:
 
 def test_every_code_has_one_row_and_no_row_has_a_code_that_is_nowhere():
     assert len(listed()) == len(rows())
-    assert set(listed()) == set(FOUND)
+    assert set(listed()) == set(found())
 
 
 def test_the_finder_finds_each_way_in_which_a_code_is_given():
@@ -36,10 +42,10 @@ def test_the_finder_finds_each_way_in_which_a_code_is_given():
     assert {
         "low_speed", "archive_method", "name_reserved", "no_id", "timeout_error", "state_newer", "archive_limit_ratio",
         "archive_limit_file", "disable_emulator", "override_not_allowed", "restart_impossible",
-    } <= set(FOUND)  # fmt: skip
+    } <= set(found())  # fmt: skip
 
 
-@pytest.mark.parametrize("code", sorted(FOUND))
+@pytest.mark.parametrize("code", sorted(listed()))
 def test_a_row_says_which_class_what_happened_and_what_to_do(code):
     kind, happened, remedy = listed()[code]
     raised = error_codes.classes().get(code, set())
@@ -54,7 +60,7 @@ def test_what_the_service_says_is_classed_as_the_code_classes_it(word, kind):
     section = snippets.section("docs/errors.md", "What the service says")
     said = set(re.findall(rf"^\| `(\w+)` \| {word}\b", section, re.MULTILINE))
     assert {code for code in said if words.meaning_of(code) is kind} >= said - {"too_many_requests", "response_error"}
-    ours = {code for code in FOUND if code in words._MEANING and words._MEANING[code] is kind}
+    ours = {code for code in found() if code in words._MEANING and words._MEANING[code] is kind}
     assert ours <= said
 
 

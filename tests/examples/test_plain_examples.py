@@ -226,6 +226,7 @@ def test_the_kiosk_comes_back_with_the_good_version_when_the_next_one(kiosk, mis
 
 
 @linux
+@pytest.mark.slow
 def test_the_kiosk_sits_an_outage_out(kiosk, capgo_service):
     kiosk.ship(DAY)
     capgo_service.stop()
@@ -320,6 +321,7 @@ def play(name, tmp_path):
     return done
 
 
+@pytest.mark.slow
 def test_the_script_shows_by_itself_how_it_is_updated(tmp_path):
     done = play("plain_script.py", tmp_path)
 
@@ -328,6 +330,7 @@ def test_the_script_shows_by_itself_how_it_is_updated(tmp_path):
 
 
 @linux
+@pytest.mark.slow
 def test_the_kiosk_shows_by_itself_how_it_is_updated(tmp_path):
     done = play("asyncio_kiosk.py", tmp_path)
 

@@ -166,7 +166,7 @@ def _snippets(text):
 README = ROOT / "README.md"
 
 
-@pytest.mark.skipif(not README.exists(), reason="there is no README yet")
+@pytest.mark.slow
 def test_mypy_accepts_the_readmes_first_snippet(tmp_path):
     pytest.importorskip("mypy")
     snippet = _snippets(README.read_text("utf-8"))[0]

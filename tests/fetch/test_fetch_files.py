@@ -698,8 +698,28 @@ class TestProgress:
 
     def test_one_large_file_shows_how_it_comes(self, device):
         device.order("large.bin", NOISE)
+        told = threading.Condition()
+
+        def shown(pair):
+            with told:
+                told.notify_all()
+
+        def in_pieces(handler, data):
+            """Each only when what came before it was shown."""
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(data)))
+            handler.end_headers()
+            for start in range(0, len(data), 100_000):
+                with told:
+                    seen = len({done for done, _ in device.shown})
+                    handler.wfile.write(data[start : start + 100_000])
+                    handler.wfile.flush()
+                    assert told.wait_for(lambda seen=seen: len({done for done, _ in device.shown}) > seen, 20)
+
+        device.shown = Recorder(shown)
+        device.depot.scripts["/o/0"] = [in_pieces]
         device.fetch()
-        assert len({done for done, _ in device.shown}) > 3
+        assert len({done for done, _ in device.shown}) >= 10
 
 
 class TestWithoutBrotli:

@@ -79,6 +79,7 @@ def test_the_same_seed_is_the_same_run_and_another_is_another():
     assert first != other
 
 
+@pytest.mark.slow
 def test_the_parts_add_up():
     parts = [tally_of(10 + (i < 3), seed=PARTS + i) for i in range(PARTS)]
     added, ran = together(parts), whole(10 * PARTS + 3, seed=1, processes=1)
@@ -145,6 +146,7 @@ def test_a_failed_download_is_the_client_s_own_stumble(monkeypatch):
     assert all(0.0 <= draw < 1.0 for draw in draws)
 
 
+@pytest.mark.slow
 def test_a_client_that_forgot_its_verdicts_goes_back_to_the_bad_release(monkeypatch):
     opened = tally_of(300).shares
     monkeypatch.setattr(verdicts, "failed_before", lambda *_, **__: None)
@@ -165,6 +167,7 @@ def test_a_hold_that_nothing_lifts_is_found(monkeypatch):
     assert tally_of(300).longest_hold > 1
 
 
+@pytest.mark.slow
 def test_a_client_that_asks_again_and_again_makes_a_rush(monkeypatch):
     """What the measure is for. Apps that stay open make the rush, so there are many of them here."""
     monkeypatch.setattr(fleet_people, "KIOSKS", 0.3)

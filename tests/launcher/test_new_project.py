@@ -60,6 +60,7 @@ def test_json_names_the_files(tmp_path, capsys):
     assert all((tmp_path / "notes" / name).is_file() for name in told["files"])
 
 
+@pytest.mark.slow
 def test_the_tests_of_a_new_project_pass_in_a_process_of_their_own(project):
     (project / "conftest.py").write_text(PLUGIN)
 

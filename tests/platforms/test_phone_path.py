@@ -155,7 +155,9 @@ def main():
 """
 
 
-@pytest.mark.parametrize("phone", PHONES, ids=str)
+@pytest.mark.parametrize(
+    "phone", [PHONES[0], *(pytest.param(phone, marks=pytest.mark.slow) for phone in PHONES[1:])], ids=str
+)
 def test_a_whole_update_arrives_and_opens_with_what_a_phone_has(phone, launch, service, publisher):
     files = {"main.py": app("update"), "big.txt": "a line of text\n" * 2000}
     service.publish(make_bundle("1.4.1", files, keys=publisher, manifest=True, brotli=True))
