@@ -200,6 +200,17 @@ class Files:
             raise OSError(errno.EFBIG, f"larger than the {limit} bytes allowed", str(path))
         return b"".join(chunks)
 
+    def sync_folder(self, path: StrPath) -> None:
+        """Bring a folder's list of names to the platter, where the system lets a folder be opened."""
+        try:
+            fd = self.open_folder(path)
+        except PermissionError:  # Windows opens no folder; POSIX lets us read what we made
+            return
+        try:
+            self.fsync(fd)
+        finally:
+            self.close(fd)
+
     def exists(self, path: StrPath) -> bool:
         """Whether the name is there (a dangling link counts)."""
         try:

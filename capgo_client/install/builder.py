@@ -159,7 +159,7 @@ def _publish(store: Store, stage: Path, bundle_id: str, *, files: Files) -> None
     flush_tree(stage, files=files)
     seal_permissions(stage / APP, files=files)
     files.rename(stage, store.installs / bundle_id)
-    checked.sync_folder(store.installs, files=files)
+    files.sync_folder(store.installs)
 
 
 def _discard(stage: Path, *, files: Files) -> None:

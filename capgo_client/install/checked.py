@@ -26,7 +26,6 @@ __all__ = [
     "pack",
     "put",
     "read",
-    "sync_folder",
     "twice",
     "unpack",
     "write_synced",
@@ -115,15 +114,3 @@ def _remove(path: StrPath, *, files: Files) -> None:
 
 def _is_folder(path: StrPath, *, files: Files) -> bool:
     return files.exists(path) and stat.S_ISDIR(files.lstat(path).st_mode)
-
-
-def sync_folder(path: StrPath, *, files: Files) -> None:
-    """Bring a folder's list of names to the platter, where the system lets a folder be opened (Windows does not)."""
-    try:
-        fd = files.open_folder(path)
-    except PermissionError:
-        return
-    try:
-        files.fsync(fd)
-    finally:
-        files.close(fd)

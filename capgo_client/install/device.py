@@ -62,7 +62,7 @@ def _made_once(folder: Path, *, files: Files) -> str:
         new = folder / f"{_NAME}.new"
         checked.write_synced(new, f"{made}\n".encode("ascii"), files=files)
         checked.put(new, folder / _NAME, files=files)
-        checked.sync_folder(folder, files=files)
+        files.sync_folder(folder)
         return made
     finally:
         lock.release()

@@ -180,7 +180,7 @@ class Ledger:
             if loaded.origin == FROM_FILE:  # a damaged document must not take the place of the good older one
                 checked.put(current, old, files=files)
             checked.put(new, current, files=files)
-            checked.sync_folder(self._folder, files=files)
+            files.sync_folder(self._folder)
         except (OSError, ValueError) as exc:
             code = "insufficient_disk_space" if checked.is_full(exc) else "state_unwritable"
             raise StorageError(f"the state cannot be written: {exc}", code=code) from exc

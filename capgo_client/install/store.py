@@ -134,7 +134,7 @@ class Store:
         above = folder_of(folder)
         self._make_private(above)
         self._mkdir(folder)
-        checked.sync_folder(above, files=self._files)
+        self._files.sync_folder(above)
 
     def _mkdir(self, folder: StrPath) -> None:
         try:
@@ -360,7 +360,7 @@ class Store:
     def _empty(self, path: Path, *, should_stop: Callable[[], bool]) -> None:
         try:
             # That it stands here no more comes first, or a power cut could bring back a half-empty folder there.
-            checked.sync_folder(self.installs, files=self._files)
+            self._files.sync_folder(self.installs)
             _remove_tree(path, files=self._files, should_stop=should_stop)
         except OSError as exc:
             _log.warning("%s could not be removed: %s", path.name, exc.strerror)

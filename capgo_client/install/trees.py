@@ -53,13 +53,17 @@ def _flush_each(root: Path, *, files: Files) -> None:
     Hands(partial(_flush_files, files=files), most=_FLUSHES).run(parts)
     for path, is_folder in found:
         if is_folder:
-            _flush_one(path, is_folder=True, files=files)
-    _flush_one(root, is_folder=True, files=files)
+            files.sync_folder(path)
+    files.sync_folder(root)
 
 
 def _flush_files(paths: Sequence[str], *, files: Files) -> None:
     for path in paths:
-        _flush_one(path, is_folder=False, files=files)
+        fd = files.open_read(path) if files.flushes_readers else files.open_update(path)
+        try:
+            files.fsync(fd)
+        finally:
+            files.close(fd)
 
 
 def _open_folder(path: str | Path, *, files: Files) -> int | None:
@@ -67,19 +71,6 @@ def _open_folder(path: str | Path, *, files: Files) -> int | None:
         return files.open_folder(path)
     except PermissionError:  # Windows opens no folder; POSIX lets us read what we made
         return None
-
-
-def _flush_one(path: str | Path, *, is_folder: bool, files: Files) -> None:
-    if is_folder:
-        fd = _open_folder(path, files=files)
-    else:
-        fd = files.open_read(path) if files.flushes_readers else files.open_update(path)
-    if fd is None:
-        return
-    try:
-        files.fsync(fd)
-    finally:
-        files.close(fd)
 
 
 def seal_permissions(root: Path, *, files: Files) -> None:

@@ -244,7 +244,8 @@ class Queue:
             self._replace(encode(kept, dropped=dropped))
         elif self._files.exists(self._path):
             self._files.unlink(self._path)
-            self._sync_folder()
+            # Or a power cut, hours later on some systems, would bring back all that was sent since.
+            self._files.sync_folder(self._folder)
         self._lost = 0
         self._gone.clear()
         self._pending.clear()
@@ -261,18 +262,7 @@ class Queue:
         finally:
             self._files.close(fd)
         self._files.rename(new, self._path)
-        self._sync_folder()
-
-    def _sync_folder(self) -> None:
-        """Or a power cut, hours later on some systems, would bring back all that was sent since."""
-        try:
-            fd = self._files.open_folder(self._folder)
-        except PermissionError:
-            return  # Windows opens no folder
-        try:
-            self._files.fsync(fd)
-        finally:
-            self._files.close(fd)
+        self._files.sync_folder(self._folder)
 
     # ---- the lock ----
 

@@ -70,7 +70,7 @@ def _grave_emptied_before_flush() -> None:
 
     def emptied(self, path, *, should_stop):
         remove_tree(path, files=self._files, should_stop=should_stop)
-        checked.sync_folder(self.installs, files=self._files)
+        self._files.sync_folder(self.installs)
 
     store.Store._empty = emptied
 

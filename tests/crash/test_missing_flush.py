@@ -23,24 +23,24 @@ SEEDS = [0, 2, 6, 3, 4, 5, 1, 7, 8]
 
 STATE = {
     "file install.checked write_synced < install.ledger save",
-    "folder install.checked sync_folder < install.ledger save",
+    "folder seams sync_folder < install.ledger save",
 }
 DEVICE = {
     "file install.checked write_synced < install.device _made_once",
-    "folder install.checked sync_folder < install.device _made_once",
-    "folder install.checked sync_folder < install.store _make_private",
+    "folder seams sync_folder < install.device _made_once",
+    "folder seams sync_folder < install.store _make_private",
 }
-PUBLISHED = {"folder install.checked sync_folder < install.builder _publish"}
+PUBLISHED = {"folder seams sync_folder < install.builder _publish"}
 WHOLE = {"all install.trees flush_tree < install.builder _publish"}
 EACH = {
-    "file install.trees _flush_one < install.trees _flush_files",
-    "folder install.trees _flush_one < install.trees _flush_each",
+    "file install.trees _flush_files < install.hands _work",
+    "folder seams sync_folder < install.trees _flush_each",
 }
-BURIED = {"folder install.checked sync_folder < install.store _empty"}
+BURIED = {"folder seams sync_folder < install.store _empty"}
 QUEUE = {
     "file stats.queue _replace < stats.queue _rewrite",
-    "folder stats.queue _sync_folder < stats.queue _replace",
-    "folder stats.queue _sync_folder < stats.queue _rewrite",
+    "folder seams sync_folder < stats.queue _replace",
+    "folder seams sync_folder < stats.queue _rewrite",
 }
 
 #: Where something goes wrong without them: story by story, with ``syncfs`` and without.
@@ -105,8 +105,8 @@ def test_every_changed_order_is_tried():
 
 #: What the library calls to have something flushed, down to the seam.
 FLUSHING = {
-    *("fsync", "sync_filesystem", "sync_folder", "_sync_folder", "write_synced"),
-    *("flush_tree", "_flush_each", "_flush_one"),
+    *("fsync", "sync_filesystem", "sync_folder", "write_synced"),
+    *("flush_tree", "_flush_each", "_flush_files"),
 }
 
 

@@ -199,6 +199,7 @@ def test_the_ready_timer_pauses_in_the_background(app, clock):
     updater.moved_to_background()
     _wait_until_it_sleeps(clock, [None])
     clock.advance(DAY)
+    heard.wait("set")
     assert heard.names == ["set"]
     updater.moved_to_foreground()
     _wait_until_it_sleeps(clock, [1.0])

@@ -132,7 +132,7 @@ def test_put_tells_when_the_rename_failed_for_another_reason(tmp_path):
 def test_a_system_that_opens_no_folders_is_not_asked_to_flush_one(tmp_path):
     files = FaultyFiles()
     files.fail(1, errno.EACCES, kinds=["open_folder"])
-    checked.sync_folder(tmp_path, files=files)
+    files.sync_folder(tmp_path)
     assert files.count("fsync") == 0
 
 
@@ -140,7 +140,7 @@ def test_an_error_in_flushing_a_folder_is_not_swallowed(tmp_path):
     files = FaultyFiles()
     files.fail(1, errno.EIO, kinds=["fsync"])
     with pytest.raises(OSError) as caught:
-        checked.sync_folder(tmp_path, files=files)
+        files.sync_folder(tmp_path)
     assert caught.value.errno == errno.EIO
     assert not files.open_descriptors
 
