@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,12 @@ def rank(part: str) -> int:
     return next(i for i, row in enumerate(LAYERS) if part in row)
 
 
+@cache
+def parsed(module: Path) -> ast.Module:
+    """Its syntax tree, made once: six tests look at each."""
+    return ast.parse(module.read_text("utf-8"))
+
+
 def runtime_nodes(tree: ast.AST) -> list[ast.AST]:
     """All nodes that run: what stands under `if TYPE_CHECKING:` does not."""
     found: list[ast.AST] = []
@@ -62,7 +69,7 @@ def runtime_nodes(tree: ast.AST) -> list[ast.AST]:
 def imports(module: Path) -> set[str]:
     """Every module that a file imports when it runs, also inside functions."""
     names: set[str] = set()
-    for node in runtime_nodes(ast.parse(module.read_text("utf-8"))):
+    for node in runtime_nodes(parsed(module)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -109,7 +116,7 @@ def test_every_file_call_and_every_clock_goes_through_a_seam():
         part = part_of(module)
         if part in {"testing", "seams", "platforms"}:
             continue
-        for node in runtime_nodes(ast.parse(module.read_text("utf-8"))):
+        for node in runtime_nodes(parsed(module)):
             if not isinstance(node, ast.Call):
                 continue
             called = ast.unparse(node.func)
@@ -121,7 +128,7 @@ def test_every_file_call_and_every_clock_goes_through_a_seam():
 
 def test_functions_and_modules_stay_small():
     for module in MODULES:
-        tree = ast.parse(module.read_text("utf-8"))
+        tree = parsed(module)
         for node in ast.walk(tree):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 body = node.body[1:] if ast.get_docstring(node) else node.body
@@ -157,7 +164,7 @@ STARTS_ITSELF = "launcher/fresh.py"
 
 def test_nothing_that_was_read_becomes_code_and_no_shell_is_started():
     for module in MODULES:
-        tree = ast.parse(module.read_text("utf-8"))
+        tree = parsed(module)
         found = FORBIDDEN_MODULES & {part for name in imports(module) for part in (name, name.split(".")[0])}
         starts_itself = module.relative_to(PACKAGE).as_posix() == STARTS_ITSELF
         allowed = {"subprocess"} if starts_itself or part_of(module) in MAY_START_PROCESSES else set()
@@ -190,7 +197,7 @@ def test_digests_and_signed_values_are_compared_in_constant_time():
     for module in MODULES:
         if not module.relative_to(PACKAGE).as_posix().startswith(COMPARES_DIGESTS):
             continue
-        for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+        for node in ast.walk(parsed(module)):
             compared += isinstance(node, ast.Call) and ast.unparse(node.func) == "hmac.compare_digest"
             if not isinstance(node, ast.Compare) or not isinstance(node.ops[0], (ast.Eq, ast.NotEq)):
                 continue

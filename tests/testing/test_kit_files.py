@@ -11,7 +11,7 @@ from capgo_client.testing import FaultyFiles, Stopped
 from capgo_client.testing.files import CALLS
 
 #: What Files makes of its own calls; counted through them.
-COMPOSED = {"write_all", "read_bytes", "exists"}
+COMPOSED = {"write_all", "read_bytes", "sync_folder", "exists"}
 
 
 def test_every_public_method_of_files_is_either_counted_or_made_of_counted_ones():
