@@ -50,6 +50,7 @@ def play(cwd: Path, device: Path, *, sabotage: str = "") -> subprocess.Completed
     )
 
 
+@pytest.mark.slow
 def test_the_demo_tells_the_whole_story_and_every_promise_is_kept(tmp_path, device):
     done = play(tmp_path, device)
 

@@ -40,6 +40,7 @@ def small():
     return whole(SMALL, seed=1, processes=1)
 
 
+@pytest.mark.slow
 @pytest.mark.promise(8)
 def test_no_rush_follows_an_outage_or_the_plan_s_return(small):
     story = Story()
@@ -47,23 +48,27 @@ def test_no_rush_follows_an_outage_or_the_plan_s_return(small):
         assert 0.3 < recovery(small.checks, trouble, window=WINDOW).ratio <= 2.0
 
 
+@pytest.mark.slow
 @pytest.mark.promise(5)
 def test_nobody_is_left_on_the_bad_release_and_everybody_has_the_fix(small):
     assert (small.on_bad, small.unfixed) == (0, 0)
     assert small.late < SMALL / 100
 
 
+@pytest.mark.slow
 def test_there_is_an_app_whatever_happens(small):
     assert small.launches > 5 * SMALL
     assert small.without_app == 0
 
 
+@pytest.mark.slow
 @pytest.mark.promise(8)
 def test_a_person_waits_at_most_once_in_the_outage_and_the_hold_ends_with_it(small):
     assert small.waits_in_outage == 1
     assert small.longest_hold == 0
 
 
+@pytest.mark.slow
 def test_the_story_was_told(small):
     assert set(small.answers) == {"update", "up_to_date", "failed", "plan_ended", "rate_limited"}
     assert small.skipped > 0

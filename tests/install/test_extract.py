@@ -225,6 +225,7 @@ def test_memory_stays_flat_whatever_the_size(bench):
     assert peak < 2 << 20
 
 
+@pytest.mark.slow
 def test_our_own_share_of_5000_small_files_is_well_under_two_seconds(bench):
     items = [Item(f"pkg{n % 50}/sub{n % 7}/m{n}.py", b"x = 1\n" * 20, method=8) for n in range(5000)]
     bench.archive.write_bytes(make_zip(*items))
