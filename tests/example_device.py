@@ -29,7 +29,7 @@ class ExampleDevice:
     """One app of one device; `launch()` is a process from its beginning to its end."""
 
     def __init__(self, name: str, folder: Path, service: Service, **options: object) -> None:
-        self.file, self.folder, self.service = EXAMPLES / name, folder, service
+        self.file, self.folder, self.service = copy_of_example(name, folder), folder, service
         self.source = self.file.read_text("utf-8")
         self.app_id = re.search(r'Updater\(\s*"([\w.]+)"', self.source).group(1)
         self.app = folder / "app"
@@ -120,6 +120,14 @@ def clean_environment(**more: str) -> dict[str, str]:
     return kept | {"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"} | more
 
 
-def files_of_examples() -> dict[Path, int]:
-    """What lies in the source tree's examples, and when each was last written."""
-    return {path: path.stat().st_mtime_ns for path in EXAMPLES.rglob("*")}
+def copy_of_example(name: str, folder: Path) -> Path:
+    """Its file alone in a folder of its own: what runs from it leaves there what it would leave in `examples/`."""
+    copy = folder / "example" / name
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes((EXAMPLES / name).read_bytes())
+    return copy
+
+
+def left_as_it_was(copy: Path) -> bool:
+    """Whether the copy of an example is still what it was, with nothing beside it."""
+    return list(copy.parent.rglob("*")) == [copy] and copy.read_bytes() == (EXAMPLES / copy.name).read_bytes()

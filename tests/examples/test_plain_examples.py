@@ -15,16 +15,9 @@ import urllib.request
 from types import SimpleNamespace
 
 import pytest
-from example_device import EXAMPLES, TIMEOUT, ExampleDevice, files_of_examples, run_quietly
+from example_device import EXAMPLES, TIMEOUT, ExampleDevice, copy_of_example, left_as_it_was, run_quietly
 
 linux = pytest.mark.skipif(sys.platform == "win32", reason="signals and systemd are not for this system")
-
-
-@pytest.fixture(autouse=True)
-def _source_tree_stays_as_it_is():
-    before = files_of_examples()
-    yield
-    assert files_of_examples() == before
 
 
 # ---- the script ----
@@ -32,7 +25,9 @@ def _source_tree_stays_as_it_is():
 
 @pytest.fixture
 def script(tmp_path, capgo_service):
-    return ExampleDevice("plain_script.py", tmp_path / "device", capgo_service)
+    device = ExampleDevice("plain_script.py", tmp_path / "device", capgo_service)
+    yield device
+    assert left_as_it_was(device.file)
 
 
 NEXT = ('"{free:.1f} GB free"', '"{percent:.0f} % in use"')
@@ -104,7 +99,9 @@ def kiosk(tmp_path, capgo_service):
     ):
         systemd.bind(f"{folder}/notify")
         systemd.settimeout(TIMEOUT)
-        yield Kiosk(tmp_path / "device", capgo_service, systemd)
+        device = Kiosk(tmp_path / "device", capgo_service, systemd)
+        yield device
+        assert left_as_it_was(device.file)
 
 
 DAY = ("NIGHT = 4", "NIGHT = -1")
@@ -315,9 +312,11 @@ def play(name, tmp_path):
     """Run the example as its docstring says; nothing of it stays."""
     home = tmp_path / "home"
     home.mkdir()
-    done = run_quietly([sys.executable, str(EXAMPLES / name)], tmp_path, TMPDIR=str(home), HOME=str(home))
+    example = copy_of_example(name, tmp_path)
+    done = run_quietly([sys.executable, str(example)], tmp_path, TMPDIR=str(home), HOME=str(home))
     assert done.returncode == 0, done
     assert list(home.iterdir()) == []
+    assert left_as_it_was(example)
     return done
 
 

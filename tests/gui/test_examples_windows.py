@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from example_device import EXAMPLES, ExampleDevice, files_of_examples, run_quietly
+from example_device import ExampleDevice, left_as_it_was, run_quietly
 from x_screen import Picture, missing
 
 ROBOT = Path(__file__).with_name("robot")
@@ -118,9 +118,9 @@ def environment(toolkit, request):
 
 @pytest.fixture
 def desk(toolkit, environment, tmp_path, capgo_service):
-    before = files_of_examples()
-    yield Desk(toolkit, environment, tmp_path / "device", capgo_service)
-    assert files_of_examples() == before
+    device = Desk(toolkit, environment, tmp_path / "device", capgo_service)
+    yield device
+    assert left_as_it_was(device.file)
 
 
 def test_whoever_presses_the_button_sees_the_next_version_in_the_same_process(desk):
@@ -198,7 +198,7 @@ def test_it_shows_by_itself_how_it_is_updated(desk, tmp_path):
     home.mkdir()
     own = {"TMPDIR": str(home), "HOME": str(home), **desk.person("2.0.0")}
 
-    done = run_quietly([sys.executable, str(EXAMPLES / desk.toolkit.example)], tmp_path, **own)
+    done = run_quietly([sys.executable, str(desk.file)], tmp_path, **own)
 
     assert done.returncode == 0, done
     assert done.stdout.splitlines() == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,11 +20,12 @@ EXAMPLE = ROOT / "examples" / "start_file"
 @pytest.fixture
 def launch(capgo_service, tmp_path):
     urls = {name: getattr(capgo_service, name) for name in ("update_url", "stats_url", "channel_url")}
+    example = shutil.copytree(EXAMPLE, tmp_path / "example")  # Python writes its byte code beside what it runs
     options = json.dumps({"data_dir": str(tmp_path / "data"), **urls})
 
     def launch():
         code = "import json, sys, start; start.main(**json.loads(sys.argv.pop()))"
-        environment = os.environ | {"PYTHONPATH": f"{EXAMPLE}{os.pathsep}{ROOT}"}
+        environment = os.environ | {"PYTHONPATH": f"{example}{os.pathsep}{ROOT}"}
         done = subprocess.run(
             [sys.executable, "-c", code, options],
             env=environment,
