@@ -98,7 +98,7 @@ def keep_pictures(**pictures):
 
 @pytest.mark.parametrize(
     ("notes", "height"),
-    [({}, 74), ({"comment": "Strike out what you have."}, 92), ({"link": "https://a.example/"}, 110)],
+    [({}, 56), ({"comment": "Strike out what you have."}, 86), ({"link": "https://a.example/"}, 92)],
 )
 def test_release_notes_take_room_only_where_there_are_some(screen, kivy_app, device, notes, height):
     device.service.publish(make_bundle("1.1.0", contents("next")), **notes)

@@ -32,7 +32,6 @@ Builder.load_string("""
     height: self.minimum_height
     opacity: 1 if self.stage else 0
     padding: (dp(12), dp(8)) if self.stage else 0
-    spacing: dp(6) if self.stage else 0
     canvas.before:
         Color:
             rgba: self.background_color
@@ -62,20 +61,21 @@ Builder.load_string("""
             background_color: root.accent_color
             color: root.background_color
             on_release: root.restart()
+    # What is not shown takes no room, so the gaps belong to what is.
     Widget:
         size_hint_y: None
-        height: dp(6) if root.stage == "coming" else 0
+        height: dp(12) if root.stage == "coming" else 0
         canvas:
             Color:
                 rgba: root.track_color
             Rectangle:
                 pos: self.pos
-                size: self.size
+                size: self.width, self.height / 2
             Color:
                 rgba: root.accent_color
             Rectangle:
                 pos: self.pos
-                size: self.width * root.percent / 100, self.height
+                size: self.width * root.percent / 100, self.height / 2
     Label:
         text: root.notes
         color: root.text_color
@@ -83,7 +83,7 @@ Builder.load_string("""
         text_size: self.width, None
         halign: "left"
         max_lines: root.note_lines
-        height: self.texture_size[1] if self.text else 0
+        height: self.texture_size[1] + dp(12) if self.text else 0
     Button:
         text: root.link_text
         size_hint: None, None
