@@ -46,15 +46,6 @@ PROGRAMS = {
     ".", "activate", "adb", "apt-get", "buildozer", "cat", "cd", "cmp", "cp", "curl", "echo", "eval", "export", "find",
     "git", "kill", "ls", "mkdir", "mv", "openssl", "rm", "set", "sudo", "systemctl", "test", "touch", "true",
 }  # fmt: skip
-#: The commands of Capgo's own tool and their options, as its `--help` has them (`make interop` compares).
-CAPGO_CLI = {
-    ("login",): set(),
-    ("app", "add"): set(),
-    ("key", "create"): set(),
-    ("bundle", "upload"): {"--bundle", "--path", "--channel", "--key-v2", "--no-code-check", "--delta", "--apikey"},
-    ("bundle", "zip"): {"--bundle", "--path", "--name", "--no-code-check", "--key-v2", "--json"},
-    ("channel", "set"): {"--bundle"},
-}
 
 
 def test_there_are_pages_and_each_has_its_blocks_found():
@@ -207,8 +198,8 @@ def check_npx(rest: list[str], where: str) -> None:
         assert rest[0] in {"install", "ci"}, where
         return
     path, flags = capgo_cli(rest)
-    assert path in CAPGO_CLI, f"{where}: no such command"
-    assert flags <= CAPGO_CLI[path], f"{where}: {flags - CAPGO_CLI[path]}"
+    assert path in snippets.CAPGO_CLI, f"{where}: no such command"
+    assert flags <= snippets.CAPGO_CLI[path], f"{where}: {flags - snippets.CAPGO_CLI[path]}"
 
 
 def capgo_cli(rest: list[str]) -> tuple[tuple[str, ...], set[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import snippets
 from x_screen import PATIENCE, Picture
 
 from capgo_client.cli.skeleton import FILES
@@ -21,10 +21,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def window_code() -> str:
     """The block `# app/main.py` of docs/quick-start.md."""
-    spec = importlib.util.spec_from_file_location("snippets", ROOT / "tests" / "examples" / "snippets.py")
-    snippets = importlib.util.module_from_spec(spec)
-    sys.modules["snippets"] = snippets
-    spec.loader.exec_module(snippets)
     return snippets.files("docs/quick-start.md")["app/main.py"]
 
 

@@ -7,8 +7,17 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")))
+#: The commands of Capgo's own tool and their options, as its `--help` has them (`make interop` compares).
+CAPGO_CLI = {
+    ("login",): set(),
+    ("app", "add"): set(),
+    ("key", "create"): set(),
+    ("bundle", "upload"): {"--bundle", "--path", "--channel", "--key-v2", "--no-code-check", "--delta", "--apikey"},
+    ("bundle", "zip"): {"--bundle", "--path", "--name", "--no-code-check", "--key-v2", "--json"},
+    ("channel", "set"): {"--bundle"},
+}
 #: Also indented, as in a list; what is fenced with tildes or more than three backticks is refused by a test.
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>[\w-]*)(?P<rest>[^\n`]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
