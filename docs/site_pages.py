@@ -1,4 +1,4 @@
-"""A hook of mkdocs: pages of the site that stand outside docs, and links that lead out of docs.
+"""A hook of mkdocs: pages of the site that stand outside docs, and what links and pictures lead to.
 
 README.md is the first page, SECURITY.md, CONTRIBUTING.md and CHANGELOG.md are pages too: on the site as in a checkout
 there is one text of each. A link to any other file of the repository becomes that file's name.
@@ -26,7 +26,7 @@ OUTSIDE = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changes.md",
 }
-_LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]+)\]\((?P<target>[^)#\s]*)(?P<anchor>#[^)\s]*)?\)")
+_LINK = re.compile(r"(?P<image>!?)\[(?P<text>[^\]]+)\]\((?P<target>[^)#\s]*)(?P<anchor>#[^)\s]*)?\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -51,6 +51,8 @@ def _led(name: str, markdown: str) -> str:
             return match[0]
         path = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
         page = OUTSIDE.get(path, path.removeprefix("docs/"))
+        if match["image"]:
+            return f"![{match['text']}]({page})"
         if path in OUTSIDE or (path.startswith("docs/") and path.endswith(".md")):
             return f"[{match['text']}]({page}{match['anchor'] or ''})"
         return match["text"] if path in match["text"] else f"{match['text']} (`{path}`)"

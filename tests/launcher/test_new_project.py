@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from capgo_client.cli import main
-from capgo_client.cli.skeleton import FILES
+from capgo_client.cli.skeleton import FILES, KIVY_FILES
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The plugin is registered by the installed package; where only the source tree is there, the project names it.
@@ -38,8 +39,11 @@ def run(folder, *command, **more):
 
 @pytest.fixture
 def project(tmp_path, capsys):
-    folder = tmp_path / "My notes"
-    assert main(["new", str(folder), "--version", "2.3.4"]) == 0
+    return made(tmp_path / "My notes", capsys)
+
+
+def made(folder, capsys, *options):
+    assert main(["new", str(folder), "--version", "2.3.4", *options]) == 0
     capsys.readouterr()
     return folder
 
@@ -89,7 +93,9 @@ def test_its_start_file_opens_the_app(project, tmp_path):
     assert done.stdout.startswith("Hello. This is version 2.3.4.")
 
 
-def test_names_and_versions_are_filled_in(project):
+@pytest.mark.parametrize("options", [(), ("--kivy",)], ids=["plain", "kivy"])
+def test_names_and_versions_are_filled_in(tmp_path, capsys, options):
+    project = made(tmp_path / "My notes", capsys, *options)
     texts = {path.name: path.read_text("utf-8") for path in project.rglob("*.*")}
 
     assert [name for name, text in texts.items() if "@" in text.replace("@capgo", "").replace("@pytest", "")] == []
@@ -113,7 +119,58 @@ def test_the_page_shows_what_it_says():
 
 
 def test_no_file_of_the_app_is_empty_because_a_delta_would_drop_it():
-    assert [name for name, text in FILES.items() if not text] == []
+    assert [name for name, text in {**FILES, **KIVY_FILES}.items() if not text] == []
+
+
+# ---- with a window; tests/gui/test_new_kivy_project.py opens it ----
+
+
+def test_the_start_file_is_the_same_but_for_what_kivy_needs(tmp_path, capsys):
+    plain, kivy = (
+        made(tmp_path / name, capsys, "--app-id", "com.example.notes", *options) / "start.py"
+        for name, options in (("plain", ()), ("kivy", ("--kivy",)))
+    )
+
+    more = [line for line in kivy.read_text().splitlines() if line not in plain.read_text().splitlines()]
+    assert [line.strip().partition("  #")[0] for line in more] == [
+        "import os",
+        'os.environ.setdefault("KIVY_NO_ARGS", "1")',
+        "from capgo_client.launcher import restart, run",
+        "reload=restart,",
+    ]
+
+
+def test_its_tests_are_skipped_where_there_is_no_screen(tmp_path, capsys):
+    project = made(tmp_path / "notes", capsys, "--kivy")
+    (project / "conftest.py").write_text(PLUGIN)
+
+    done = run(
+        project, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "-p", "no:xdist", DISPLAY="", WAYLAND_DISPLAY=""
+    )
+
+    assert "6 skipped" in done.stdout, done.stdout + done.stderr
+    assert "xvfb-run" in done.stdout
+
+
+def test_android_builds_what_the_example_does(tmp_path, capsys):
+    ours, example = (
+        spec(folder) for folder in (made(tmp_path / "My notes", capsys, "--kivy"), ROOT / "examples" / "kivy_app")
+    )
+
+    assert {name for name, value in ours.items() if value != example[name]} == {
+        "title", "package.name", "source.include_exts", "source.exclude_dirs", "source.exclude_patterns",
+    }  # fmt: skip
+    assert (ours["package.domain"], ours["package.name"]) == ("com.example", "mynotes")
+    left_out = set(ours["source.exclude_dirs"].split(",")) | set(ours["source.exclude_patterns"].split(","))
+    assert {"tests", "next", "data", "dev.py"} <= left_out
+    suffixes = {Path(name).suffix.removeprefix(".") for name in KIVY_FILES if name.startswith("app/")}
+    assert suffixes <= set(ours["source.include_exts"].split(","))
+
+
+def spec(folder):
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(folder / "buildozer.spec")
+    return parser["app"]
 
 
 def test_an_id_of_ones_own(tmp_path, capsys):

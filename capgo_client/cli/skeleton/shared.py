@@ -1,16 +1,20 @@
-"""The files that ``capgo-client new`` writes; ``@NAME@``, ``@APP_ID@`` and ``@VERSION@`` are filled in."""
+"""What every new project has, whatever it draws with. A kind of project says what is its own (``Parts``)."""
 
 from __future__ import annotations
 
-__all__ = ["FILES"]
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Parts", "project"]
 
 _START = '''\
 """The start file: it ships with the installer and is never updated. What is updated lies in app/."""
 
-from pathlib import Path
-
-from capgo_client import Updater
-from capgo_client.launcher import run
+@before@from capgo_client import Updater
+from capgo_client.launcher import @launcher@
 
 APP = Path(__file__).resolve().parent / "app"
 
@@ -22,7 +26,7 @@ def main(**options):
         version="@VERSION@",  # of what lies in app/ when you build the installer
         builtin=APP,
         entry="main.py",
-        # public_key=APP.with_name(".capgo_key_v2.pub"),  # as soon as you have a key; then nothing unsigned opens
+@options@        # With a key nothing unsigned opens: public_key=APP.with_name(".capgo_key_v2.pub"),
         **options,
     )
     return run(updater, "main:main")
@@ -54,42 +58,20 @@ if __name__ == "__main__":
     )
 '''
 
-_MAIN = '''\
-"""The app. Everything in this folder can be updated, and is opened from wherever the newest good version lies."""
-
-from importlib.resources import files
-
-from capgo_client import current_updater
-
-
-def main():
-    updater = current_updater()
-    greeting = files("texts").joinpath("greeting.txt").read_text("utf-8").strip()
-    print(f"{greeting} This is version {updater.current.version}.")
-
-    # Say so when the app works: its window is drawn, its first page is served. A version that never does is taken back.
-    updater.notify_app_ready()
-
-    updater.wait(10)  # an app with a main loop of its own runs that instead
-    if updater.next_bundle:
-        print(f"Version {updater.next_bundle.version} opens at the next start.")
-'''
-
 _TEXTS = '"""What the app says."""\n'
 
 _TEST = '''\
 """The start file, in processes of its own, against an update service on loopback that comes with capgo-client."""
 
 import json
-import subprocess
+@test_imports@import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LAUNCH = "import json, sys, start; start.main(**json.loads(sys.argv.pop()))"
-
+@launch@
 
 @pytest.fixture
 def launch(capgo_service, capgo_data_dir):
@@ -141,7 +123,7 @@ _PYPROJECT = """\
 name = "@NAME@"
 version = "@VERSION@"
 requires-python = ">=3.10"
-dependencies = ["capgo-client"]
+dependencies = [@requires@]
 
 [project.optional-dependencies]
 test = ["pytest>=8"]
@@ -168,12 +150,12 @@ An app that updates itself, with [Capgo](https://capgo.app) and `capgo-client`.
 | `start.py` | ships with the installer and is never updated; keep it small |
 | `app/` | the app: everything in it can be updated |
 | `dev.py` | starts the app against a service on this machine, to try updates |
-| `tests/` | start the app against an update service on loopback, a broken one too |
+@rows@| `tests/` | start the app against an update service on loopback, a broken one too |
 
 ```sh
-pip install capgo-client pytest
+pip install @pip@ pytest
 python start.py        # opens app/, until a newer version has arrived
-python -m pytest
+python -m pytest@test_remark@
 ```
 
 To see an update without an account at Capgo, make the next version and serve it:
@@ -184,7 +166,7 @@ echo "Good evening." > next/texts/greeting.txt
 capgo-client serve --port 8765 --bundle next --version 1.0.1
 ```
 
-In a second terminal, `python dev.py` fetches it, and `python dev.py` once more opens it.
+In a second terminal, @seeing@
 
 To send version 1.0.1 to the devices, change `app/` and upload it, once you have an account at Capgo:
 
@@ -202,18 +184,52 @@ __pycache__/
 .capgo_key_v2
 data/
 next/
-"""
+@ignored@"""
 
-#: The path in the new folder, and what stands there.
-FILES = {
-    "start.py": _START,
-    "dev.py": _DEV,
-    "app/main.py": _MAIN,
-    # Not empty: Capgo's delta updates leave empty files out.
-    "app/texts/__init__.py": _TEXTS,
-    "app/texts/greeting.txt": "Hello.\n",
-    "tests/test_start.py": _TEST,
-    "pyproject.toml": _PYPROJECT,
-    "README.md": _README,
-    ".gitignore": _GITIGNORE,
-}
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Where projects differ: each field stands in a file for the placeholder of its name."""
+
+    #: What the start file does before it imports us, with its own imports.
+    before: str = "from pathlib import Path\n\n"
+    launcher: str = "run"
+    #: Lines among the options of the start file's Updater.
+    options: str = ""
+    #: The code, in a process of its own, that a test starts the app by.
+    launch: str = 'LAUNCH = "import json, sys, start; start.main(**json.loads(sys.argv.pop()))"\n'
+    test_imports: str = ""
+    #: Of pyproject.toml, and the same for a shell.
+    requires: str = '"capgo-client"'
+    pip: str = "capgo-client"
+    #: What the README says of the tests, of its own files, and of how an update is seen.
+    test_remark: str = ""
+    rows: str = ""
+    seeing: str = "`python dev.py` fetches it, and `python dev.py` once more opens it."
+    ignored: str = ""
+    #: Whole files, by their paths.
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+def project(parts: Parts) -> dict[str, str]:
+    """The path of each file in a new folder, and what stands there; the placeholders of ``new`` are left."""
+    texts = {
+        "start.py": _START,
+        "dev.py": _DEV,
+        **parts.files,
+        # Not empty: Capgo's delta updates leave empty files out.
+        "app/texts/__init__.py": _TEXTS,
+        "app/texts/greeting.txt": "Hello.\n",
+        "tests/test_start.py": _TEST,
+        "pyproject.toml": _PYPROJECT,
+        "README.md": _README,
+        ".gitignore": _GITIGNORE,
+    }
+    return {name: _filled(text, parts) for name, text in texts.items()}
+
+
+def _filled(text: str, parts: Parts) -> str:
+    for name, value in asdict(parts).items():
+        if isinstance(value, str):
+            text = text.replace(f"@{name}@", value)
+    return text
