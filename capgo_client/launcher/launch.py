@@ -164,7 +164,7 @@ class _Launch:
             self._worked()
             return
         was_ready = self._is_ready
-        if not isinstance(exc, Exception) and (was_ready or not isinstance(exc, SystemExit)):
+        if isinstance(exc, KeyboardInterrupt) or (was_ready and isinstance(exc, SystemExit)):
             return
         self._updater.report_crash(exc)
         was_rolled_back = self._updater.current.status is BundleStatus.ERROR
@@ -192,9 +192,9 @@ class _Launch:
 def _show(exc: BaseException) -> None:
     """As Python does at the end of a process; the app's own hook sends it to where crashes are collected."""
     with contextlib.suppress(Exception, SystemExit):
-        if isinstance(exc, Exception):
+        if not isinstance(exc, SystemExit):
             sys.excepthook(type(exc), exc, exc.__traceback__)
-        elif isinstance(exc, SystemExit) and isinstance(exc.code, str):
+        elif isinstance(exc.code, str):
             sys.stderr.write(f"{exc.code}\n")
 
 

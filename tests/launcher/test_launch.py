@@ -73,6 +73,12 @@ ENDINGS = (
     Ending("has something else of that name", "main = 5", True, said="main has no function main"),
     Ending("is no Python", "def main(:", True, said="SyntaxError"),
     Ending("recurses without end", "def main(): main()", True, said="RecursionError"),
+    Ending(
+        "panics in compiled code",
+        "class Panic(BaseException): pass\ndef main(): raise Panic('at the disco')",
+        True,
+        said="Panic: at",
+    ),
     Ending("exits with 0", "def main(): raise SystemExit(0)", False),
     Ending("exits without a code", "def main(): raise SystemExit", False),
     Ending("is interrupted", "def main(): raise KeyboardInterrupt", False, code=-2, said="KeyboardInterrupt"),
@@ -81,7 +87,14 @@ ENDINGS = (
 
 
 #: What is tried whenever the suite runs; `make faults` tries the others.
-OFTEN = ("raises at import", "exits with 3", "lacks the function", "exits with 0", "is interrupted")
+OFTEN = (
+    "raises at import",
+    "exits with 3",
+    "lacks the function",
+    "panics in compiled code",
+    "exits with 0",
+    "is interrupted",
+)
 
 
 @pytest.mark.parametrize(
