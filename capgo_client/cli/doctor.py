@@ -6,6 +6,7 @@ from dataclasses import asdict
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from capgo_client.bundle import BUILTIN_ID
 from capgo_client.cli.answers import add_json, plain, tell
 from capgo_client.cli.app_options import INSTALLING, add_app_options, app_values
 from capgo_client.cli.device import LookingFiles, folder_of, look, version_of
@@ -82,7 +83,7 @@ def _looked_over(values: dict[str, Any], device: Device, *, offline: bool) -> It
         yield _delta()
         if not offline:
             yield from findings_of_service(updater)
-        yield from _ahead(updater.explain(), config, device)
+        yield from _ahead(updater.explain(), config, device, told=told)
 
 
 def _options(config: Config, device: Device, *, told: str) -> Finding:
@@ -146,23 +147,25 @@ def _delta() -> Finding:
     return Finding("delta", OK, "updates may come file by file")
 
 
-def _ahead(told: Explanation, config: Config, device: Device) -> Iterator[Finding]:
-    """What was answered last, and what the next start makes of it all."""
-    age = "" if told.answer_age is None else f" ({_aged(told.answer_age)} ago)"
-    code = f" [{told.answer_code}]" if told.answer_code else ""
-    is_good = told.answer in _GOOD_ANSWERS
-    yield Finding("last check", OK if is_good else NOTE, f"{told.answer_text}{age}{code}", told.remedy)
-    if told.waiting_until > Clock().wall():
-        seconds = told.waiting_until - Clock().wall()
+def _ahead(known: Explanation, config: Config, device: Device, *, told: str) -> Iterator[Finding]:
+    """What was answered last, and what the next start makes of it all; ``told`` is the builtin's version, if known."""
+    age = "" if known.answer_age is None else f" ({_aged(known.answer_age)} ago)"
+    code = f" [{known.answer_code}]" if known.answer_code else ""
+    is_good = known.answer in _GOOD_ANSWERS
+    yield Finding("last check", OK if is_good else NOTE, f"{known.answer_text}{age}{code}", known.remedy)
+    if known.waiting_until > Clock().wall():
+        seconds = known.waiting_until - Clock().wall()
         yield Finding("last check", NOTE, f"the service asked not to be asked for another {_aged(seconds)}")
-    if told.queued and told.delays:
-        yield Finding("next start", NOTE, f"{plain(told.queued)} is held back until {', '.join(told.delays)}")
+    if known.queued and known.delays:
+        yield Finding("next start", NOTE, f"{plain(known.queued)} is held back until {', '.join(known.delays)}")
     bundle_id, why = next_start(device, config)
-    version = plain(version_of(device.state, bundle_id, builtin=config.version))
+    opens = "the builtin"
+    if told or bundle_id != BUILTIN_ID:
+        opens = f"{plain(version_of(device.state, bundle_id, builtin=told))} ({bundle_id})"
     wait = (
-        f"; it may wait {config.response_timeout:g} s for the service first" if config.waits and not told.held else ""
+        f"; it may wait {config.response_timeout:g} s for the service first" if config.waits and not known.held else ""
     )
-    yield Finding("next start", OK, f"opens {version} ({bundle_id}), because {plain(why)}{wait}")
+    yield Finding("next start", OK, f"opens {opens}, because {plain(why)}{wait}")
 
 
 def _aged(seconds: float) -> str:

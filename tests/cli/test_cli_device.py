@@ -394,6 +394,12 @@ def test_an_app_that_was_never_started_is_no_fault(run, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+def test_a_version_that_nobody_told_is_not_made_up(run, tmp_path):
+    said = run("doctor", "--offline", "--data-dir", tmp_path / "none")
+    assert "opens the builtin, because nothing newer is installed" in said.out
+    assert "0.0.0" not in said.out
+
+
 # ---- where options come from, and how commands end ----
 
 
