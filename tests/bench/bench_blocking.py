@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench_figures import Chart, Findings, Line, Ratio
 from bench_harness import HERE, Bench, BenchError, Command, say
+from dead_name_server import RESOLV_CONF, namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +73,7 @@ class Watched:
 def run(bench: Bench) -> Findings:
     """See docs/benchmarks.md."""
     findings = Findings()
-    prefix = _namespaces()
+    prefix = namespaces()
     troubles = [name for name in TROUBLES if name != "nameless" or prefix is not None]
     with _trouble() as url, tempfile.TemporaryDirectory(prefix="bench-") as folder:
         commands = _commands(bench, url, troubles, prefix or [], folder)
@@ -115,7 +115,7 @@ def _commands(
     root = _root(bench)
     resolv = f"{folder}/resolv.conf"
     with open(resolv, "w", encoding="ascii") as file:
-        file.write("nameserver 127.0.0.1\noptions timeout:5 attempts:2\n")
+        file.write(RESOLV_CONF)
     found = []
     for trouble in troubles:
         base = "http://updates.bench.test" if trouble == "nameless" else f"{url}/{trouble}"
@@ -180,14 +180,3 @@ def _trouble() -> Iterator[str]:
     finally:
         process.kill()
         process.communicate()
-
-
-def _namespaces() -> Command | None:
-    """The command that makes network and mount namespaces, as far as this system permits."""
-    program = shutil.which("unshare")
-    if program is None or sys.platform != "linux":
-        return None
-    for options in (["-n", "-m"], ["-r", "-n", "-m"]):
-        if subprocess.run([program, *options, "true"], capture_output=True, check=False).returncode == 0:
-            return [program, *options]
-    return None

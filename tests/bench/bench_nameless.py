@@ -1,25 +1,21 @@
 """Runs a command where the only name server never answers: ``unshare -n -m python bench_nameless.py RESOLV COMMAND``.
 
-In network and mount namespaces of its own: raises loopback, replaces resolv.conf, and holds port 53 open, so that
-questions are taken and not answered.
+In network and mount namespaces of its own, as `dead_name_server` describes them.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-import socket
-import struct
-import subprocess
 import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from dead_name_server import dead_name_server
 
 
 def main() -> None:
-    control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    fcntl.ioctl(control, 0x8914, struct.pack("16sh14x", b"lo", 0x1 | 0x40))  # SIOCSIFFLAGS: up, running
-    subprocess.run(["mount", "--bind", sys.argv[1], "/etc/resolv.conf"], check=True)
-    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    server.bind(("127.0.0.1", 53))
+    server = dead_name_server(sys.argv[1])
     os.set_inheritable(server.fileno(), True)  # it stays open as long as the command runs
     os.execv(sys.argv[2], sys.argv[2:])
 

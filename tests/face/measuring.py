@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import subprocess
 import sys
 import threading
@@ -84,14 +83,3 @@ class Start:
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             with contextlib.suppress(OSError):
                 pipe.close()
-
-
-def unshare():
-    """The command that makes network and mount namespaces of its own; None where this system does not permit it."""
-    program = shutil.which("unshare")
-    if program is None or sys.platform != "linux":
-        return None
-    for options in (["-n", "-m"], ["-r", "-n", "-m"]):
-        if subprocess.run([program, *options, "true"], capture_output=True, check=False).returncode == 0:
-            return [program, *options]
-    return None

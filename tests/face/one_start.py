@@ -10,16 +10,17 @@ The order is JSON: ``options`` of the Updater, and how this process is to be:
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
-import struct
-import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from dead_name_server import dead_name_server, was_asked
 
 
 def hang_every_lookup():
@@ -33,24 +34,6 @@ def hang_every_lookup():
 
     socket.getaddrinfo = hang
     return reached
-
-
-def dead_name_server(resolv_conf):
-    control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    fcntl.ioctl(control, 0x8914, struct.pack("16sh14x", b"lo", 0x1 | 0x40))  # SIOCSIFFLAGS: up, running
-    control.close()
-    subprocess.run(["mount", "--bind", resolv_conf, "/etc/resolv.conf"], check=True)
-    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    server.bind(("127.0.0.1", 53))
-    server.setblocking(False)
-    return server
-
-
-def was_asked(server):
-    try:
-        return bool(server.recv(512))
-    except BlockingIOError:
-        return False
 
 
 def tcp_sockets():

@@ -11,7 +11,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from measuring import Start, unshare
+from dead_name_server import RESOLV_CONF, namespaces
+from measuring import Start
 from stopwatch import FLAT, Stopwatch
 
 from capgo_client import CapgoError
@@ -151,11 +152,11 @@ def test_an_endless_body_at_full_speed_is_refused_by_its_size_and_not_by_the_clo
 @pytest.mark.promise(1)
 @pytest.mark.promise(9)
 def test_a_name_server_that_never_answers_delays_neither_the_start_nor_the_exit(devices, tmp_path):
-    command = unshare()
+    command = namespaces()
     if command is None:
         pytest.skip("new network and mount namespaces are not permitted here")
     resolv = tmp_path / "resolv.conf"
-    resolv.write_text("nameserver 127.0.0.1\noptions timeout:5 attempts:2\n")
+    resolv.write_text(RESOLV_CONF)
 
     def one(number):
         options = devices.options(number, update_url=NOWHERE)
