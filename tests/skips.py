@@ -12,7 +12,6 @@ ALLOWED = {
     r"\w+ is not installed here; make gui installs it": "a target of its own, which .ci/run lets skip nothing",
     r"cells run in forks here; .*": "for systems without fork",
     r"it works here": "shows what systems other than Linux do",
-    r"there is no tomllib before Python 3.11": "the version of Python decides",
     r"only root may mount": "a data directory that is mounted read-only; the run as root tries it",
 }
 

@@ -7,8 +7,10 @@ Each is called what ``Updater`` calls it: ``--data-dir``, then ``CAPGO_CLIENT_DA
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import os
+import sys
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -141,8 +143,9 @@ def app_values(args: argparse.Namespace) -> dict[str, Any]:
     All of it is looked for, also what this command has no option for: the table tells about the app. Raises
     UsageMistake.
     """
-    given = {**_table(), **_environment()}
+    given = _environment()
     given |= {name: vars(args)[name] for name in _BY_NAME if vars(args).get(name) is not None}
+    given = {**_table(is_needed="app_id" not in given), **given}
     if "allow_downgrade" in given:
         given["allow_downgrade"] = _DOWNGRADES[given["allow_downgrade"]]
     if "public_key" in given:
@@ -155,9 +158,9 @@ def _environment() -> dict[str, Any]:
     return {name: _BY_NAME[name].from_text(text, _BY_NAME[name].variable) for name, text in found.items() if text}
 
 
-def _table() -> dict[str, Any]:
+def _table(*, is_needed: bool) -> dict[str, Any]:
     values = {}
-    for name, value in _read_table().items():
+    for name, value in _read_table(is_needed=is_needed).items():
         if name not in _BY_NAME:
             near = difflib.get_close_matches(name, _BY_NAME, n=1)
             meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(_BY_NAME)}"
@@ -166,7 +169,7 @@ def _table() -> dict[str, Any]:
     return values
 
 
-def _read_table() -> dict[str, Any]:
+def _read_table(*, is_needed: bool) -> dict[str, Any]:
     path = Path(_TABLE_FILE)
     try:
         text = path.read_text("utf-8") if path.is_file() else ""
@@ -174,14 +177,23 @@ def _read_table() -> dict[str, Any]:
         raise UsageMistake(f"{_TABLE_FILE} cannot be read: {exc}") from exc
     if _TABLE_HEAD not in text:
         return {}
-    try:
-        toml = import_module("tomllib")
-    except ImportError as exc:
-        raise UsageMistake(
-            f"{_TABLE_HEAD} in {_TABLE_FILE} can be read from Python 3.11 on; use options or the environment"
-        ) from exc
+    toml = _toml()
+    if toml is None:
+        why = f"{_TABLE_HEAD} in {_TABLE_FILE} is not read: Python before 3.11 needs tomli for it (pip install tomli)"
+        if is_needed:
+            raise UsageMistake(f"{why}; or use options or the environment")
+        sys.stderr.write(f"note: {why}; only options and the environment count\n")
+        return {}
     try:
         table = toml.loads(text).get("tool", {}).get("capgo", {})
     except ValueError as exc:
         raise UsageMistake(f"{_TABLE_FILE} is no TOML: {exc}") from exc
     return dict(table)
+
+
+def _toml() -> Any:
+    """What reads TOML: the standard library's from Python 3.11 on, before it the one that it was made of."""
+    for name in ("tomllib", "tomli"):
+        with contextlib.suppress(ImportError):
+            return import_module(name)
+    return None

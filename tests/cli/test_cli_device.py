@@ -404,8 +404,6 @@ def test_a_version_that_nobody_told_is_not_made_up(run, tmp_path):
 
 
 def test_the_command_line_wins_over_the_environment_and_that_over_the_table(run, place, tmp_path, monkeypatch):
-    if sys.version_info < (3, 11):
-        pytest.skip("tomllib came with Python 3.11")
     (tmp_path / "pyproject.toml").write_text(
         f'[tool.capgo]\napp_id = "{APP}"\ndefault_channel = "table"\nupdate_url = "https://nobody.invalid/"\n'
     )
@@ -431,11 +429,33 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_table(run,
     ],
 )
 def test_a_table_that_cannot_be_meant_is_a_mistake(run, tmp_path, table, said):
-    if sys.version_info < (3, 11):
-        pytest.skip("tomllib came with Python 3.11")
     (tmp_path / "pyproject.toml").write_text(f"[tool.capgo]\n{table}\n")
     answer = run("list")
     assert (answer.code, said in answer.err) == (2, True), answer.err
+
+
+@pytest.fixture
+def without_toml(tmp_path, monkeypatch):
+    """A Python before 3.11 with nothing more than the library, in the folder of a project with a table."""
+    monkeypatch.setitem(sys.modules, "tomllib", None)
+    monkeypatch.setitem(sys.modules, "tomli", None)
+    (tmp_path / "pyproject.toml").write_text(f'[tool.capgo]\napp_id = "{APP}"\ndefault_channel = "table"\n')
+
+
+@pytest.mark.usefixtures("without_toml")
+def test_where_the_table_cannot_be_read_options_are_enough(run, place):
+    said = run("list", "--app-id", APP, "--data-dir", place.data)
+    assert said.code == 0
+    assert "1.5.0" in said.out
+    assert said.err.startswith("note: [tool.capgo] in pyproject.toml is not read")
+
+
+@pytest.mark.usefixtures("without_toml")
+def test_where_the_table_cannot_be_read_and_nothing_else_names_the_app_that_is_a_mistake(run, monkeypatch):
+    monkeypatch.delenv("CAPGO_CLIENT_APP_ID", raising=False)
+    said = run("list")
+    assert said.code == 2
+    assert "pip install tomli" in said.err
 
 
 def test_a_variable_that_cannot_be_meant_is_a_mistake(run, monkeypatch):

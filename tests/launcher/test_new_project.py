@@ -103,7 +103,6 @@ def test_names_and_versions_are_filled_in(tmp_path, capsys, options):
     assert 'version = "2.3.4"' in texts["pyproject.toml"]
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="there is no tomllib before Python 3.11")
 def test_the_commands_know_in_its_folder_which_app_is_meant(project):
     own = str(project.parent / "home")
 
