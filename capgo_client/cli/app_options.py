@@ -22,7 +22,7 @@ from capgo_client.config import MODES
 if TYPE_CHECKING:
     from typing import Literal
 
-__all__ = ["ASKING", "DEVICE", "INSTALLING", "Setting", "add_app_options", "app_values"]
+__all__ = ["ASKING", "DEVICE", "INSTALLING", "Setting", "add_app_options", "app_values", "toml_reader"]
 
 _PREFIX = "CAPGO_CLIENT_"
 _TABLE_FILE = "pyproject.toml"
@@ -177,7 +177,7 @@ def _read_table(*, is_needed: bool) -> dict[str, Any]:
         raise UsageMistake(f"{_TABLE_FILE} cannot be read: {exc}") from exc
     if _TABLE_HEAD not in text:
         return {}
-    toml = _toml()
+    toml = toml_reader()
     if toml is None:
         why = f"{_TABLE_HEAD} in {_TABLE_FILE} is not read: Python before 3.11 needs tomli for it (pip install tomli)"
         if is_needed:
@@ -191,8 +191,8 @@ def _read_table(*, is_needed: bool) -> dict[str, Any]:
     return dict(table)
 
 
-def _toml() -> Any:
-    """What reads TOML: the standard library's from Python 3.11 on, before it the one that it was made of."""
+def toml_reader() -> Any:
+    """What reads TOML: the standard library's from Python 3.11 on, else tomli; None where there is neither."""
     for name in ("tomllib", "tomli"):
         with contextlib.suppress(ImportError):
             return import_module(name)

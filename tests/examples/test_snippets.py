@@ -22,7 +22,7 @@ import pytest
 import snippets
 
 from capgo_client.cli import command_parser
-from capgo_client.cli.app_options import _SETTINGS
+from capgo_client.cli.app_options import _SETTINGS, toml_reader
 from capgo_client.cli.skeleton import FILES
 from capgo_client.testing import Service, make_bundle
 
@@ -212,8 +212,7 @@ def capgo_cli(rest: list[str]) -> tuple[tuple[str, ...], set[str]]:
 
 
 def check_toml(block, tmp_path, request):
-    tomllib = pytest.importorskip("tomllib", reason="the standard library reads TOML from Python 3.11 on")
-    document = tomllib.loads(block.text)
+    document = toml_reader().loads(block.text)
     table = document.get("tool", {}).get("capgo", {})
     assert set(table) <= {setting.flag.lstrip("-").replace("-", "_") for setting in _SETTINGS}, block.place
     check_needed(document.get("requires", []), block)
