@@ -149,9 +149,8 @@ def configure(
     )
     for name, (low, high) in _NUMBERS.items():
         options.whole(name, numbers[name], low=low, high=high)
-    for name, value in flags.items():
+    for name, value in {**flags, "allow_http": allow_http}.items():
         options.need(isinstance(value, bool), name, value, "True or False")
-    options.need(isinstance(allow_http, bool), "allow_http", allow_http, "True or False")
     folder = None if builtin is None else options.path("builtin", builtin)
     _check_start_file(folder)
     return Config(
