@@ -66,7 +66,8 @@ class Device:
     def launch(self):
         """One start and its check; what explain() says of it."""
         self.app.close()
-        updater = self.app.updater(**self.options)
+        at_once = {"dispatch": lambda deliver: deliver()}  # so that wait() has seen them all
+        updater = self.app.updater(**self.options, **at_once)
         updater.on("download_failed", lambda event: self.failures.append((event.version, event.error)))
         updater.start()
         assert updater.wait(20)

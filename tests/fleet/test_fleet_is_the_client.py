@@ -109,8 +109,6 @@ class Real:
             assert updater.wait(
                 10
             )  # its worker tidies up at once: before or after ready makes a difference of one install
-        failed = []
-        updater.on("update_failed", failed.append)
         fate = self.fate if updater.current.version == BAD else WORKS
         if fate in (WORKS, CRASHES_LATER):
             updater.notify_app_ready()

@@ -128,7 +128,8 @@ def test_a_download_from_a_real_host_is_refused(default_app, capgo_service, redi
         capgo_service.answer(302, headers=[("Location", url)], on="download")
         url = f"{capgo_service.url}/files/read/attachments/a.zip"
     capgo_service.publish(make_bundle("1.4.1", {"main.py": "x"}), url=url)
-    updater = default_app(update_url=capgo_service.update_url, auto_update="atBackground")
+    at_once = {"dispatch": lambda deliver: deliver()}  # so that wait() has seen them all
+    updater = default_app(update_url=capgo_service.update_url, auto_update="atBackground", **at_once)
     failed = []
     updater.on("download_failed", failed.append)
     assert updater.wait(10)
