@@ -22,23 +22,23 @@ def is_watched() -> bool:
 
 
 @contextlib.contextmanager
-def progress(total: int) -> Iterator[Callable[[str], None]]:
-    """A bar of so many steps; what is yielded takes one step and says what comes next."""
+def progress(total: int, *, text: str = "") -> Iterator[Callable[[str], None]]:
+    """A bar of so many steps, beginning with ``text``; what is yielded takes one step and says what comes next."""
     try:
         rich = import_module("rich.progress")
     except ImportError:
-        with _plain(total) as step:
+        with _plain(total, text) as step:
             yield step
         return
     with rich.Progress(transient=True) as bar:
-        task = bar.add_task("", total=total)
+        task = bar.add_task(text, total=total)
         yield lambda text: bar.update(task, advance=1, description=text)
 
 
 @contextlib.contextmanager
 def percentage(text: str) -> Iterator[Callable[[int], None]]:
     """A bar for one thing that takes a while; what is yielded sets it, from 0 to 100."""
-    with progress(_WHOLE) as step:
+    with progress(_WHOLE, text=text) as step:
         done = 0
 
         def show(percent: int) -> None:
@@ -51,18 +51,22 @@ def percentage(text: str) -> Iterator[Callable[[int], None]]:
 
 
 @contextlib.contextmanager
-def _plain(total: int) -> Iterator[Callable[[str], None]]:
+def _plain(total: int, text: str) -> Iterator[Callable[[str], None]]:
     done = 0
 
-    def step(text: str) -> None:
-        nonlocal done
-        done += 1
+    def draw(text: str) -> None:
         filled = _WIDTH * done // max(1, total)
         bar = "#" * filled + "." * (_WIDTH - filled)
         sys.stdout.write(f"\r\x1b[K[{bar}] {done}/{total} {text}")
         sys.stdout.flush()
 
+    def step(text: str) -> None:
+        nonlocal done
+        done += 1
+        draw(text)
+
     try:
+        draw(text)
         yield step
     finally:
         sys.stdout.write("\r\x1b[K")

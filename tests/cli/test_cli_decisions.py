@@ -254,6 +254,7 @@ def test_a_bar_of_richs_is_used_where_rich_is_installed(monkeypatch):
             pass
 
         def add_task(self, text, total):
+            self.steps.append(f"0/{total} {text}")
             return total
 
         def update(self, task, *, advance, description):
@@ -263,21 +264,23 @@ def test_a_bar_of_richs_is_used_where_rich_is_installed(monkeypatch):
     module.Progress = Progress
     monkeypatch.setitem(sys.modules, "rich.progress", module)
 
-    with progress(3) as step:
+    with progress(3, text="fifty bad days") as step:
         step("silence: good")
 
-    assert Progress.steps == ["1/3 silence: good"]
+    assert Progress.steps == ["0/3 fifty bad days", "1/3 silence: good"]
 
 
 def test_without_rich_the_bar_is_one_line_that_is_wiped_at_the_end(monkeypatch):
     monkeypatch.setitem(sys.modules, "rich.progress", None)
     monkeypatch.setattr(sys, "stdout", io.StringIO())
 
-    with progress(2) as step:
+    with progress(2, text="bad days") as step:
+        begun = sys.stdout.getvalue()
         step("silence: good")
         half = sys.stdout.getvalue()
     said = sys.stdout.getvalue()
 
+    assert begun.endswith("[..............................] 0/2 bad days")
     assert half.endswith("[###############...............] 1/2 silence: good")
     assert said.endswith("\r\x1b[K")
     assert "\n" not in said
