@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -30,7 +31,8 @@ _TAIL = 64 * 1024
 
 #: No window, no sound, no arguments of ours taken for its own; what the user has set stays.
 _HEADLESS = {
-    "SDL_VIDEODRIVER": "dummy",
+    # Kivy draws by OpenGL, which SDL's dummy driver has not; other apps are content with either.
+    "SDL_VIDEODRIVER": "offscreen,dummy",
     "SDL_AUDIODRIVER": "dummy",
     "PYGAME_HIDE_SUPPORT_PROMPT": "1",
     "QT_QPA_PLATFORM": "offscreen",
@@ -48,8 +50,9 @@ class Launched:
     ``version`` (and ``bundle_id``, ``path``) is what opened, "" when nothing did; ``seconds`` what the slowest
     ``start()`` took, None when none returned; ``started_at`` is a monotonic reading. ``raised`` came out of
     ``start()``, ``crashed`` out of the app; ``reported``: the library was told of a crash. ``ordered`` is what a bad
-    version did on our order, ``answer`` and ``result`` what ``explain()`` said of the check. ``ended`` is ``itself``,
-    ``us`` (it was ready) or ``time-out``. ``said`` is the last line on its stderr.
+    version did on our order, ``reopened`` which version a launcher opened in the place of one that crashed so.
+    ``answer`` and ``result`` are what ``explain()`` said of the check. ``ended`` is ``itself``, ``us`` (it was ready)
+    or ``time-out``. ``said`` is the last line on its stderr.
     """
 
     facts: dict[str, Any]
@@ -63,6 +66,7 @@ class Launched:
     raised: str
     ready: bool
     ordered: str
+    reopened: str
     reported: bool
     crashed: str
     answer: str
@@ -139,10 +143,18 @@ def _watch(process: subprocess.Popen[bytes], report: Path, *, patience: float, u
         now = clock.monotonic()
         if "ready" in seen and now > min(seen.get("idle", now) + _MOMENT, seen["ready"] + patience + _MOMENT):
             return "us"
-        if "ordered" in seen and now > seen["ordered"] + _MOMENT:
+        if _has_obeyed(seen, now, patience):
             return "us"
         if now > until:
             return "us" if "ready" in seen else "time-out"
+
+
+def _has_obeyed(seen: dict[str, float], now: float, patience: float) -> bool:
+    """Whether a version did what was ordered and nothing opens in its place, as it may after a crash that was told."""
+    ordered = seen.get("ordered", math.inf)
+    if seen.get("starting", 0.0) > ordered:
+        return False
+    return now > ordered + (patience if seen.get("reported", 0.0) >= ordered else _MOMENT)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -181,20 +193,23 @@ def _launched(events: list[dict[str, Any]], exit_code: int, ended: str, took: fl
         return str(of(name)[-1][fact]) if of(name) else ""
 
     times = [event["seconds"] for event in (*of("started"), *of("raised"))]
+    ordered_at = of("ordered")[0]["at"] if of("ordered") else math.inf
+    opened: dict[str, Any] = next((event for event in reversed(of("started")) if event["at"] <= ordered_at), {})
     return Launched(
         facts={name: value for name, value in of("built")[0].items() if name not in {"event", "at"}}
         if of("built")
         else {},
         refused=last("refused", "error"),
         starting=bool(of("starting")),
-        version=last("started", "version"),
-        bundle_id=last("started", "id"),
-        path=last("started", "path"),
+        version=opened.get("version", ""),
+        bundle_id=opened.get("id", ""),
+        path=opened.get("path", ""),
         seconds=max(times, default=None),
-        started_at=of("started")[0]["at"] if of("started") else float("inf"),
+        started_at=of("started")[0]["at"] if of("started") else math.inf,
         raised=last("raised", "error"),
         ready=bool(of("ready")),
         ordered=last("ordered", "what"),
+        reopened=next((event["version"] for event in of("started") if event["at"] > ordered_at), ""),
         reported=bool(of("reported")),
         crashed=last("crashed", "error"),
         answer=last("idle", "answer"),

@@ -84,7 +84,8 @@ def as_line(row: Row, width: int) -> str:
     ready = "yes" if seen.ready else "no"
     verdict = row.verdict.word + (f" {row.verdict.promise}: {row.verdict.why}" if row.verdict.why else "")
     if row.is_good and seen.ordered:
-        verdict = f"good (as ordered: {seen.ordered})"
+        then = f"; then {seen.reopened} opened" if seen.reopened else ""
+        verdict = f"good (as ordered: {seen.ordered}{then})"
     return f"{row.number:>6}  {row.fault:<{width}}  {opened:<16} {seconds:>9}  {ready:<5}  {verdict}"
 
 
@@ -138,6 +139,7 @@ def _row(row: Row) -> dict[str, Any]:
         "start_seconds": None if seen.seconds is None else round(seen.seconds, 4),
         "ready": seen.ready,
         "ordered": seen.ordered,
+        "reopened": seen.reopened,
         "raised": seen.raised,
         "crashed": seen.crashed,
         "answer": seen.answer,

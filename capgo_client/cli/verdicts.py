@@ -98,12 +98,15 @@ def _judge_version(launched: Launched, history: History, *, whole: bool) -> Verd
 
 
 def _judge_app(launched: Launched, timeout: float) -> Verdict | None:
-    if launched.ordered:
+    if launched.ordered and not launched.reopened:
         return None
+    if launched.reopened == launched.version:
+        return _broken("P5", f"{launched.version} opened again in the start in which it had crashed")
+    version = launched.reopened or launched.version
     if not launched.ready:
-        return _broken("app", f"{launched.version} opened and did not say ready", _end(launched, timeout))
+        return _broken("app", f"{version} opened and did not say ready", _end(launched, timeout))
     if launched.ended == "itself" and launched.exit_code != 0:
-        return _broken("app", f"{launched.version} was ready and then failed", _end(launched, timeout))
+        return _broken("app", f"{version} was ready and then failed", _end(launched, timeout))
     return None
 
 

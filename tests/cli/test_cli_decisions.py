@@ -36,6 +36,7 @@ GOOD = Launched(
     raised="",
     ready=True,
     ordered="",
+    reopened="",
     reported=False,
     crashed="",
     answer="up_to_date",
@@ -180,6 +181,10 @@ def test_a_crash_that_was_reported_leaves_a_bad_version_no_further_try():
         ({"exit_code": 1}, ("broken", "app")),
         ({"exit_code": -15, "ended": "us"}, ("good", "")),
         ({"exit_code": 1, "ordered": "crash", "ready": False}, ("good", "")),
+        ({"ordered": "crash", "reopened": "1.0.0"}, ("good", "")),
+        ({"ordered": "crash", "reopened": "1.0.0", "ready": False, "ended": "time-out"}, ("broken", "app")),
+        ({"ordered": "crash", "reopened": "1.0.0", "exit_code": 1}, ("broken", "app")),
+        ({"ordered": "crash", "reopened": "1.0.1"}, ("broken", "P5")),
     ],
 )
 def test_what_ends_a_launch_is_told_apart(changes, verdict):

@@ -125,7 +125,7 @@ def test_nothing_of_the_users_own_is_touched(simulate, start_file, temporary, mo
     assert facts["data"].startswith(str(temporary))
     assert facts["argv"] == [str(path), "--mine", "x"]
     assert facts["path"] == str(path.parent)
-    assert (facts["testing"], facts["video"], facts["qt"]) == ("1", "dummy", "minimal")
+    assert (facts["testing"], facts["video"], facts["qt"]) == ("1", "offscreen,dummy", "minimal")
     assert facts["proxies"] == []
     assert not list(path.parent.rglob("__pycache__"))
     assert list(temporary.iterdir()) == []
@@ -266,6 +266,24 @@ def test_an_app_with_a_main_loop_is_ended_from_outside_once_it_was_ready(simulat
     assert code == 0
     assert report["launches"][0]["ended_by"] == "us"
     assert report["launches"][0]["answer"] == "failed"  # nothing is on offer yet
+
+
+def test_what_a_launcher_opens_in_the_place_of_a_version_that_crashed_is_looked_at_too(simulate, start_file):
+    path = start_file("""
+        from capgo_client.launcher import run
+        run(build(), "main:main")
+    """)
+    main = "from capgo_client import current_updater\ndef main():\n    current_updater().notify_app_ready()\n"
+    (path.parent / "app" / "main.py").write_text(f"{main}    current_updater().wait(30)\n")
+
+    code, said, report = simulate(path, launches=4, faults="app-crashes")
+
+    assert code == 0, said
+    assert [(each["opened"], each["kind"], each["reopened"]) for each in report["launches"]] == [
+        ("1.0.0", "builtin", ""), ("1.0.0", "builtin", ""), ("1.0.1", "new", "1.0.0"), ("1.0.0", "builtin", ""),
+    ]  # fmt: skip
+    assert all(each["ready"] for each in report["launches"])
+    assert "good (as ordered: crash; then 1.0.0 opened)" in said
 
 
 def test_launches_are_so_far_apart_that_a_wait_ordered_in_one_is_over_in_the_next(simulate, start_file):

@@ -141,25 +141,44 @@ def project(tmp_path, capsys):
     return folder
 
 
-@pytest.mark.usefixtures("needs_kivy")
-def test_the_tests_of_a_new_project_pass_on_a_screen(project, screen, tmp_path):
-    own = {
-        "DISPLAY": screen.display,
-        "KIVY_HOME": str(tmp_path / "kivy"),
-        "LIBGL_ALWAYS_SOFTWARE": "1",
-        "PYTHONPATH": str(ROOT),
-    }
+def run(project, *command, display=""):
+    """A command of the project's developer, or of CI, in its folder."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--basetemp=base"],
+    own = {"DISPLAY": display, "KIVY_HOME": str(project.parent / "kivy"), "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-m", *command],
         cwd=project,
-        env=kept | own,
+        env=kept | own | {"WAYLAND_DISPLAY": "", "LIBGL_ALWAYS_SOFTWARE": "1"},
         capture_output=True,
         text=True,
         timeout=240,
         check=False,
     )
 
+
+@pytest.mark.usefixtures("needs_kivy")
+@pytest.mark.parametrize("is_there", [True, False], ids=["a screen", "no screen"])
+def test_the_tests_of_a_new_project_pass(project, request, is_there):
+    screen = request.getfixturevalue("screen") if is_there else None
+
+    done = run(
+        project, "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--basetemp=base",
+        display=screen.display if screen else "",
+    )  # fmt: skip
+
     assert done.returncode == 0, done.stdout + done.stderr
     assert "6 passed" in done.stdout
-    screen.wait_until_empty()
+    if screen:
+        screen.wait_until_empty()
+
+
+@pytest.mark.usefixtures("needs_kivy")
+def test_the_app_is_simulated_without_a_screen(project):
+    faults = "http-503,app-crashes"
+
+    done = run(project, "capgo_client", "simulate", "--app", "start.py", "--launches", "7", "--faults", faults)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Faults survived: 2 of 2." in done.stdout
+    assert "good (as ordered: crash; then 2.3.4 opened)" in done.stdout
+    assert "Launches: 7; opened: new version 2, old version 0, builtin 5, nothing 0." in done.stdout

@@ -139,18 +139,6 @@ def test_the_start_file_is_the_same_but_for_what_kivy_needs(tmp_path, capsys):
     ]
 
 
-def test_its_tests_are_skipped_where_there_is_no_screen(tmp_path, capsys):
-    project = made(tmp_path / "notes", capsys, "--kivy")
-    (project / "conftest.py").write_text(PLUGIN)
-
-    done = run(
-        project, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "-p", "no:xdist", DISPLAY="", WAYLAND_DISPLAY=""
-    )
-
-    assert "6 skipped" in done.stdout, done.stdout + done.stderr
-    assert "xvfb-run" in done.stdout
-
-
 def test_android_builds_what_the_example_does(tmp_path, capsys):
     ours, example = (
         spec(folder) for folder in (made(tmp_path / "My notes", capsys, "--kivy"), ROOT / "examples" / "kivy_app")
