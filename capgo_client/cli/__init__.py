@@ -74,18 +74,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = command_parser(only=words[0] if words and words[0] in _COMMANDS else None).parse_args(words)
     try:
         code: int = args.run(args)
-        sys.stdout.flush()
+        if not getattr(args, "is_the_apps", False):
+            sys.stdout.flush()
     except UsageMistake as exc:
         sys.stderr.write(f"capgo-client: {exc}\n")
         return MISUNDERSTOOD
-    except CapgoError as exc:
-        return tell_error(exc, as_json=getattr(args, "json", None) is True)
-    except BrokenPipeError:
-        _forget_stdout()
-        return GOOD
     except KeyboardInterrupt:
         return INTERRUPTED
+    except (CapgoError, BrokenPipeError) as exc:
+        if getattr(args, "is_the_apps", False):
+            raise  # it is that of the app that was opened, and no answer of ours
+        return _told(exc, args)
     return code
+
+
+def _told(exc: CapgoError | BrokenPipeError, args: argparse.Namespace) -> int:
+    if isinstance(exc, CapgoError):
+        return tell_error(exc, as_json=getattr(args, "json", None) is True)
+    _forget_stdout()
+    return GOOD
 
 
 def _forget_stdout() -> None:

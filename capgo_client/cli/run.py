@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from capgo_client.errors import ConfigError
 
 if TYPE_CHECKING:
     import argparse
+
+    from capgo_client.launcher.launch import Launch
 
 __all__ = ["register", "run"]
 
@@ -38,7 +41,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("arguments", nargs="*", metavar="ARG", help="for the app, after --")
     parser.add_argument("--app", "--app-id", dest="app_id", metavar="ID", help="as in com.example.notes")
     add_app_options(parser, _SHARED)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, is_the_apps=True)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,20 +49,27 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         UsageMistake: An option is wrong or missing, or the builtin has no such entry.
-        SystemExit: From the app.
+        BaseException: Whatever the app raised.
     """
-    from capgo_client.launcher import run as launch
+    launch = _launch(app_values(args), args)
+    _prepare(args.arguments)
+    try:
+        return _code(launch.run())
+    except ConfigError as exc:
+        if exc.code == "entry_missing":
+            raise UsageMistake(str(exc)) from exc
+        raise
+
+
+def _launch(values: dict[str, Any], args: argparse.Namespace) -> Launch:
+    from capgo_client.launcher.launch import prepared
     from capgo_client.updater import Updater
 
-    values = app_values(args)
     _check(values, args.program)
     try:
-        updater = Updater(**values)
-        _prepare(args.arguments)
-        result = launch(updater, args.program, ready_after=args.ready_after)
+        return prepared(Updater(**values), args.program, ready_after=args.ready_after)
     except ConfigError as exc:
         raise UsageMistake(str(exc)) from exc
-    return _code(result)
 
 
 def _check(values: dict[str, Any], program: str | None) -> None:
@@ -73,7 +83,9 @@ def _check(values: dict[str, Any], program: str | None) -> None:
 
 def _prepare(arguments: list[str]) -> None:
     """Give the app its own arguments, and no import path by the accident of where the command was given."""
-    here = (os.getcwd(), os.path.dirname(sys.argv[0]), "")  # noqa: PTH109, PTH120 - as they stand in sys.path
+    here = {os.path.dirname(sys.argv[0]), ""}  # noqa: PTH120 - as they stand in sys.path
+    with contextlib.suppress(OSError):  # a folder that is gone
+        here.add(os.getcwd())  # noqa: PTH109
     if not getattr(sys.flags, "safe_path", False) and sys.path[:1] and sys.path[0] in here:
         del sys.path[0]
     sys.argv[1:] = arguments

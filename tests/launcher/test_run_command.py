@@ -63,6 +63,44 @@ def test_what_the_app_returns_is_the_exit_code_as_for_any_program(device, comman
     assert (done.returncode, done.stderr) == (code, said)
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("import socket; a, b = socket.socketpair(); b.close(); a.sendall(b'x')", "BrokenPipeError"),
+        ("import capgo_client; capgo_client.Updater('bad id', '1.0.0')", "ConfigError: app_id: 'bad id'"),
+        ("current_updater().set_channel('a b c')", "capgo_client.errors."),
+    ],
+)
+def test_what_the_app_raises_is_the_apps_and_not_ours(device, command, body, said):
+    device.ship(f"""
+        from capgo_client import current_updater
+        def main():
+            current_updater().notify_app_ready()
+            {body}
+    """)
+
+    done = device.launch(command=command())
+
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize("end", ["sys.stdout.close()", "sys.stdout = None"])
+def test_an_app_that_closes_its_output_ends_as_it_says(device, command, end):
+    device.ship(f"""
+        import sys
+        from capgo_client import current_updater
+        def main():
+            current_updater().notify_app_ready()
+            {end}
+    """)
+
+    done = device.launch(command=command())
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_app_that_does_not_know_of_the_library_is_ready_after_some_time(device, command, opened):
     device.bring("1.1.0", "print('opened 1.1.0')\ndef main(): pass")
 
