@@ -113,7 +113,18 @@ def path(name: str, value: object) -> str:
         value,
         "the path of a folder",
     )
-    return os.path.join(os.getcwd(), str(value)).rstrip(os.sep) or os.sep
+    text = str(value)
+    return (text if os.path.isabs(text) else os.path.join(_here(name), text)).rstrip(os.sep) or os.sep
+
+
+def _here(name: str) -> str:
+    try:
+        return os.getcwd()
+    except OSError as exc:
+        raise ConfigError(
+            f"{name}: a relative path counts from the folder that the app was started in, and that is gone",
+            hint="give an absolute path",
+        ) from exc
 
 
 def entry(value: object) -> str:

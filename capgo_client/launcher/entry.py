@@ -128,9 +128,10 @@ def _pythons_own() -> frozenset[str]:
 
 
 class _Guard:
-    """Stands before the finder for ``sys.path``, and lets nothing through that lies in the builtin's folder.
+    """Stands before all other finders, and lets nothing through that lies in the builtin's folder.
 
-    The start file's folder is on the path, and the builtin's in it: ``import app.main`` would mix two versions.
+    The start file's folder is on the path, and the builtin's in it: ``import app.main`` would mix two versions. So does
+    a finder that knows where the builtin lies; an editable install has one.
     """
 
     def __init__(self, builtin: str) -> None:
@@ -140,7 +141,7 @@ class _Guard:
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Raises ModuleNotFoundError where the module of that name is the builtin's."""
-        spec = PathFinder.find_spec(name, path, target)
+        spec = self._found(name, path, target)
         if spec is None:
             return None
         places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
@@ -148,14 +149,21 @@ class _Guard:
             raise ModuleNotFoundError(f"{name!r} is a module of the builtin, and another version is open", name=name)
         return spec
 
+    def _found(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
+        """What the finders behind this one say."""
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
+            find = getattr(finder, "find_spec", None)
+            spec: ModuleSpec | None = None if find is None else find(name, path, target)
+            if spec is not None:
+                return spec
+        return None
+
 
 def _shut_out(builtin: str) -> None:
     """Nothing of the builtin's folder is imported any more, nor counts as imported."""
     _forget(lambda name, module: name != _MAIN and _lies_in(module, builtin))
-    sys.path[:] = [place for place in sys.path if not _is_inside(place or os.getcwd(), builtin)]
-    finders = sys.meta_path
-    before = finders.index(PathFinder) if PathFinder in finders else len(finders)
-    finders.insert(before, _Guard(builtin))
+    sys.path[:] = [place for place in sys.path if not _is_inside(place or os.curdir, builtin)]
+    sys.meta_path.insert(0, _Guard(builtin))
 
 
 def _forget(is_meant: Callable[[str, ModuleType], bool]) -> None:
@@ -172,9 +180,24 @@ def _lies_in(module: ModuleType, folder: str) -> bool:
     return any(_is_inside(place, folder) for place in places)
 
 
+#: Where folders really lie; of many modules one is asked for.
+_real_folders: dict[str, str] = {}
+
+
 def _is_inside(place: object, folder: str) -> bool:
+    """Also by way of links, on either side."""
     if not isinstance(place, str):
         return False
-    place = os.path.normcase(os.path.abspath(place))
-    folders = {os.path.normcase(each).rstrip(os.sep) for each in (folder, os.path.realpath(folder))}
-    return any(place == each or place.startswith(each + os.sep) for each in folders)
+    try:
+        head, tail = os.path.split(os.path.abspath(place))
+    except OSError:  # it counts from the current folder, and that is gone
+        return False
+    places = {os.path.normcase(os.path.join(each, tail)) for each in (head, _real(head))}
+    folders = {os.path.normcase(each).rstrip(os.sep) for each in (folder, _real(folder))}
+    return any(name == each or name.startswith(each + os.sep) for name in places for each in folders)
+
+
+def _real(folder: str) -> str:
+    if folder not in _real_folders:
+        _real_folders[folder] = os.path.realpath(folder)
+    return _real_folders[folder]

@@ -28,7 +28,7 @@ class FreshStart:
         #: Whether a crash in this very process start has led here.
         self.is_second = self._environment.pop(MARK, "") != ""
         os.environ.pop(MARK, None)
-        self._folder = os.getcwd()
+        self._folder = _folder()
         self._command = _command()
 
     @property
@@ -68,6 +68,14 @@ class FreshStart:
             ) from exc
 
 
+def _folder() -> str:
+    """Where this process is; empty where that folder is gone."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
 def _command() -> list[str]:
     """The command line of this process; empty where it is not known, as in an interpreter inside another program."""
     if not sys.executable:
@@ -75,7 +83,16 @@ def _command() -> list[str]:
     if getattr(sys, "frozen", False):
         return [sys.executable, *sys.argv[1:]]
     given = sys.orig_argv[1:]
-    return [sys.executable, *given] if given and given[-1:] != ["-"] else []
+    return [sys.executable, *given] if given and _can_be_read_again() else []
+
+
+def _can_be_read_again() -> bool:
+    """Whether what this interpreter was given to run is there once more: what came through a pipe is not."""
+    place = getattr(sys.modules.get("__main__"), "__file__", None) or "<nowhere>"
+    if place.startswith("<"):
+        return sys.argv[:1] == ["-c"]  # else it was typed, or came from standard input
+    # What is not there lies in a zip.
+    return os.path.isfile(place) or os.path.isdir(place) or not os.path.exists(place)
 
 
 def _in_child(command: Sequence[str], environment: dict[str, str]) -> int:

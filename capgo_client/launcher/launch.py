@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from capgo_client.ready import ReadyTimer
     from capgo_client.updater import Updater
 
-__all__ = ["restart", "restart_obstacle", "run"]
+__all__ = ["Launch", "prepared", "restart", "restart_obstacle", "run"]
 
 _log = Log("capgo_client.launcher")
 #: How this process was started; noted by the first ``run()``.
@@ -53,16 +53,17 @@ def run(updater: Updater, entry: str, *, ready_after: float | None = None, reope
         ConfigError: ``entry`` or ``ready_after`` is wrong, or the builtin has no such entry.
         Exception: what the app raised, where nothing else could be opened.
     """
+    return prepared(updater, entry, ready_after=ready_after, reopen=reopen).run()
+
+
+def prepared(updater: Updater, entry: str, *, ready_after: float | None, reopen: bool = True) -> Launch:
+    """What ``run`` will do, with the options of ``run``; nothing was started yet. Raises ConfigError."""
     what = parsed(entry)
     engine = updater._engine  # noqa: SLF001 - the launcher is a part of the face
     patience = _checked(ready_after, engine)
     if not _noted:
         _noted.append(FreshStart())
-    launch = _Launch(updater, what, fresh=_noted[0], ready_after=patience, reopen=reopen)
-    try:
-        return launch.run()
-    finally:
-        updater.close()
+    return Launch(updater, what, fresh=_noted[0], ready_after=patience, reopen=reopen)
 
 
 def restart(*_: object) -> None:
@@ -99,8 +100,8 @@ def _checked(ready_after: float | None, engine: Engine) -> float | None:
     return float(ready_after)
 
 
-class _Launch:
-    """From ``start()`` to the end of the entry."""
+class Launch:
+    """From ``start()`` to the end of the entry, once."""
 
     def __init__(
         self, updater: Updater, entry: Entry, *, fresh: FreshStart, ready_after: float | None, reopen: bool
@@ -113,7 +114,13 @@ class _Launch:
         self._reopen = reopen
 
     def run(self) -> object:
-        """Open, run, and judge how it ended."""
+        """Open, run, judge how it ended, and close the updater; as the function ``run`` says."""
+        try:
+            return self._run()
+        finally:
+            self._updater.close()
+
+    def _run(self) -> object:
         self._updater.start()
         timer = self._ready_timer()
         try:
@@ -160,7 +167,7 @@ class _Launch:
 
     def _ended(self, exc: BaseException) -> None:
         """Judge an ending by exception; does not return where another version opens instead."""
-        if isinstance(exc, SystemExit) and not exc.code:
+        if isinstance(exc, SystemExit) and _is_success(exc.code):
             self._worked()
             return
         was_ready = self._is_ready
@@ -189,12 +196,17 @@ class _Launch:
         _exit(code, exc)
 
 
+def _is_success(code: object) -> bool:
+    """Whether Python makes 0 of it: an empty text is a text, and ends with 1."""
+    return code is None or (isinstance(code, int) and code == 0)
+
+
 def _show(exc: BaseException) -> None:
     """As Python does at the end of a process; the app's own hook sends it to where crashes are collected."""
     with contextlib.suppress(Exception, SystemExit):
         if not isinstance(exc, SystemExit):
             sys.excepthook(type(exc), exc, exc.__traceback__)
-        elif isinstance(exc.code, str):
+        elif not isinstance(exc.code, int):
             sys.stderr.write(f"{exc.code}\n")
 
 

@@ -6,10 +6,13 @@ import json
 import os
 import stat
 import sys
+from pathlib import Path
 
 import pytest
 
 from capgo_client.install.store import APP
+
+ROOT = Path(__file__).resolve().parents[2]
 
 SAYS = """
     import version
@@ -157,6 +160,52 @@ def test_the_builtin_cannot_be_imported_by_the_name_of_its_folder(device):
     )
     seen = said(device.launch(), "seen")
     assert seen == ["'app' is a module of the builtin, and another version is open"] * 3
+
+
+ATTEMPT = """
+    def attempt(name):
+        try:
+            __import__(name)
+        except ModuleNotFoundError as exc:
+            return str(exc)
+        return "imported"
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="not everybody may make links there")
+def test_the_builtin_cannot_be_imported_through_a_link_either(device):
+    device.ship(says(), **{"only_there.py": "X = 1"})
+    names = ["app.only_there", "only_there"]
+    device.bring(
+        "1.1.0", says(ATTEMPT, f"print('seen', __import__('json').dumps([attempt(each) for each in {names}]))")
+    )
+    link = device.folder.with_name("link")
+    link.symlink_to(device.folder)
+    path = os.pathsep.join([str(link), str(link / "app"), str(ROOT)])
+
+    seen = said(device.launch(PYTHONSAFEPATH="1", PYTHONPATH=path), "seen")
+
+    assert seen == [
+        "'app' is a module of the builtin, and another version is open",
+        "No module named 'only_there'",  # that folder is on the path no more
+    ]
+
+
+def test_the_builtin_cannot_be_imported_by_a_finder_that_knows_where_it_lies(device):
+    """As that of an editable install does, which stands behind the one for the import path."""
+    device.write("""
+        import importlib.abc, importlib.util
+        class Editable(importlib.abc.MetaPathFinder):
+            def find_spec(self, name, path=None, target=None):
+                if name == "plugins":
+                    place = Path(__file__).resolve().parent / "app" / "plugins.py"
+                    return importlib.util.spec_from_file_location(name, place)
+        sys.meta_path.append(Editable())
+    """)
+    device.ship(says(), **{"plugins.py": "X = 1"})
+    device.bring("1.1.0", says(ATTEMPT, "print('seen', __import__('json').dumps(attempt('plugins')))"))
+
+    assert said(device.launch(), "seen") == "'plugins' is a module of the builtin, and another version is open"
 
 
 def test_a_folder_of_the_same_name_in_the_bundle_is_not_filled_up_from_the_builtin(device):

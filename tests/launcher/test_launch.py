@@ -79,6 +79,8 @@ ENDINGS = (
         True,
         said="Panic: at",
     ),
+    Ending("exits with an empty text", "def main(): raise SystemExit('')", True),
+    Ending("exits with a number that is no code", "def main(): raise SystemExit(0.0)", True),
     Ending("exits with 0", "def main(): raise SystemExit(0)", False),
     Ending("exits without a code", "def main(): raise SystemExit", False),
     Ending("is interrupted", "def main(): raise KeyboardInterrupt", False, code=-2, said="KeyboardInterrupt"),
@@ -392,6 +394,14 @@ def test_a_start_given_as_code_is_made_anew_too(device, opened):
 # ---- ready ----
 
 
+def test_an_app_that_exits_with_something_else_than_0_has_not_ended_well(device, opened):
+    device.run["ready_after"] = 20
+    device.bring("1.1.0", bad("def main(): raise SystemExit('')"))
+
+    assert opened(device.launch()) == ["1.1.0", "1.0.0"]
+    assert device.state["verdicts"][0]["version"] == "1.1.0"
+
+
 @pytest.mark.parametrize("end", ["return", "raise SystemExit(0)"])
 def test_an_app_without_a_better_moment_is_ready_when_it_ends_well(device, opened, end):
     device.run["ready_after"] = 20
@@ -473,13 +483,25 @@ def test_a_builtin_that_is_missing_is_said_so(device):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a pipe to standard input is no file there")
-def test_a_start_file_from_standard_input_cannot_be_made_anew(device, opened):
+@pytest.mark.parametrize("how", ["-", "- a", "-u", "/dev/stdin", "/dev/stdin a"])
+def test_a_start_file_from_standard_input_cannot_be_made_anew(device, opened, how):
     device.bring("1.1.0", bad("1 / 0"))
     text = device.start.read_text().replace("__file__", repr(str(device.start)))
     script = device.folder / "piped.py"
     script.write_text(text)
 
-    done = device.launch(command=["sh", "-c", f'"{sys.executable}" - < "{script}"'])
+    done = device.launch(command=["sh", "-c", f'cat "{script}" | "{sys.executable}" {how}'])
 
     assert (opened(done), done.returncode) == (["1.1.0"], 1)
     assert "ZeroDivisionError" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder that somebody is in stays there")
+def test_an_app_that_is_started_in_a_folder_that_is_gone_opens(device, opened, tmp_path):
+    device.bring("1.1.0")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+
+    done = device.launch(command=["sh", "-c", f'rmdir "{gone}" && exec "{sys.executable}" "{device.start}"'], cwd=gone)
+
+    assert (opened(done), done.returncode, done.stderr) == (["1.1.0"], 0, "")
