@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -40,15 +41,15 @@ class EventStream:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news: asyncio.Event | None = None
         self._ended = False
-        self._unsubscribe: list[Callable[[], None]] = []
+        self._stop: Callable[[], object] = lambda: None
 
     def _begin(self) -> asyncio.Event:
-        """Listen, in the loop that runs now."""
+        """Listen, in the loop that runs now, until the stream is closed or its reader has left it."""
         if self._news is None:
             self._loop = asyncio.get_running_loop()
             self._news = asyncio.Event()
-            self._emitter.on_close(self._end)
-            self._unsubscribe = [self._emitter.subscribe(name, self._take) for name in dict.fromkeys(self._names)]
+            self._stop = weakref.finalize(self, _stop_all, _listening(self._emitter, self._names, weakref.ref(self)))
+            self._stop.atexit = False
         return self._news
 
     def _take(self, event: Event) -> None:
@@ -78,15 +79,20 @@ class EventStream:
                 raise StopAsyncIteration
             news.clear()
             if not self._waiting and not self._ended:
-                await news.wait()
+                await self._told(news)
         return self._waiting.popleft()
+
+    async def _told(self, news: asyncio.Event) -> None:
+        _awaited.add(self)
+        try:
+            await news.wait()
+        finally:
+            _awaited.discard(self)
 
     async def aclose(self) -> None:
         """Stop to listen."""
         self._ended = True
-        for unsubscribe in self._unsubscribe:
-            unsubscribe()
-        self._unsubscribe.clear()
+        self._stop()
         if self._news is not None:
             self._news.set()
 
@@ -98,3 +104,31 @@ class EventStream:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+#: Streams that somebody waits at. The emitter holds none, so that a loop that was left lets go of its stream; but the
+#: task that waits may be held by nobody else.
+_awaited: set[EventStream] = set()
+
+
+def _listening(
+    emitter: Emitter, names: tuple[str, ...], stream: weakref.ref[EventStream]
+) -> tuple[Callable[[], None], ...]:
+    """Have a stream told for as long as it is there; returns what ends that."""
+
+    def take(event: Event) -> None:
+        reader = stream()
+        if reader is not None:
+            reader._take(event)  # noqa: SLF001 - a part of the stream
+
+    def end() -> None:
+        reader = stream()
+        if reader is not None:
+            reader._end()  # noqa: SLF001 - a part of the stream
+
+    return (emitter.on_close(end), *(emitter.subscribe(name, take) for name in dict.fromkeys(names)))
+
+
+def _stop_all(endings: tuple[Callable[[], None], ...]) -> None:
+    for end in endings:
+        end()

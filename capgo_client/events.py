@@ -108,20 +108,29 @@ class Emitter:
             if callback in listeners:
                 listeners.remove(callback)
 
+    def _forget_end(self, ended: Callable[[], None]) -> None:
+        with self._lock:
+            if ended in self._at_close:
+                self._at_close.remove(ended)
+
     def unsubscribe_all(self) -> None:
         """End every subscription, and forget what was kept for late listeners."""
         with self._lock:
             for callbacks in self._callbacks.values():
                 callbacks.clear()
             self._retained.clear()
+            ended, self._at_close = self._at_close, []
+        for call in ended:
+            call()
 
-    def on_close(self, ended: Callable[[], None]) -> None:
-        """Call ``ended`` when nothing more will be delivered; at once when that is so already."""
+    def on_close(self, ended: Callable[[], None]) -> Callable[[], None]:
+        """Call ``ended`` when nothing more will be delivered; at once when that is so. Returns what takes it back."""
         with self._lock:
             if not self._closed:
                 self._at_close.append(ended)
-                return
+                return lambda: self._forget_end(ended)
         ended()
+        return lambda: None
 
     def emit(self, event: Event, *, locked: bool = False, again: bool = False) -> None:
         """Have ``event`` delivered; returns at once. ``again``: it was kept, and observers heard it then.

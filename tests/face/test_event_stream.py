@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import queue
 import threading
 
 import pytest
 
 from capgo_client import ConfigError, Event
+from capgo_client.event_stream import EventStream
 from capgo_client.events import Emitter
 
 
@@ -191,3 +193,83 @@ def test_a_breaking_version_is_told_as_such(app, version):
     assert [(e.name, e.version) for e in seen[:2]] == [("breaking_available", told), ("major_available", told)]
     assert (seen[2].kind, seen[2].error, seen[2].status_code) == ("blocked", "disable_auto_update_to_major", 200)
     assert seen[2].version == version
+
+
+# ---- readers that leave ----
+
+
+def left_behind(emitter):
+    """What the emitter still holds of readers."""
+    gc.collect()
+    return [callback for callbacks in emitter._callbacks.values() for callback in callbacks] + emitter._at_close
+
+
+async def first_of(emitter, *names):
+    async for event in EventStream(emitter, names):
+        return event
+    return None
+
+
+@pytest.mark.parametrize("how", ["returns", "is cancelled"])
+def test_a_reader_that_left_listens_no_more_and_keeps_nothing_from_those_who_come_later(how):
+    emitter = Emitter(lambda deliver: deliver())
+
+    async def main():
+        reader = asyncio.ensure_future(first_of(emitter, "update_available", "set_next"))
+        await asyncio.sleep(0)
+        if how == "returns":
+            emitter.emit(Event("set_next"))
+        else:
+            reader.cancel()
+        await asyncio.wait([reader])
+
+    asyncio.run(main())
+
+    assert left_behind(emitter) == []
+    emitter.emit(Event("update_available", version="1.5.0"))
+    late = []
+    emitter.subscribe("update_available", late.append)
+    assert [event.version for event in late] == ["1.5.0"]
+
+
+def test_a_reader_that_closed_its_stream_leaves_nothing_behind():
+    emitter = Emitter()
+
+    async def main():
+        async with EventStream(emitter, ("set",)):
+            assert len(left_behind(emitter)) == 2
+
+    asyncio.run(main())
+
+    assert left_behind(emitter) == []
+
+
+def test_a_reader_whose_task_nobody_holds_goes_on_to_read():
+    emitter = Emitter(lambda deliver: deliver())
+    seen = []
+
+    async def read():
+        seen.append(await first_of(emitter, "set"))
+
+    async def main():
+        asyncio.ensure_future(read())  # noqa: RUF006 - that is what is tried
+        await asyncio.sleep(0)
+        gc.collect()
+        emitter.emit(Event("set", version="1.5.0"))
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+    assert [event.version for event in seen] == ["1.5.0"]
+
+
+def test_removing_all_listeners_ends_the_readers_too(app):
+    updater = app.launch(update_url="")
+
+    async def main():
+        reader = asyncio.ensure_future(first_of(updater._engine.emitter, "set_next"))
+        await asyncio.sleep(0)
+        updater.remove_all_listeners()
+        return await reader
+
+    assert asyncio.run(asyncio.wait_for(main(), 10)) is None
