@@ -26,10 +26,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal
 
-    from capgo_client.cycle import Cycle, Result
+    from capgo_client.cycle import Cycle
     from capgo_client.engine import Engine
     from capgo_client.life.settings import Settings
     from capgo_client.net.client import Reply
+    from capgo_client.result import Result
     from capgo_client.upkeep import Upkeep
     from capgo_client.worker import Order
 
@@ -50,7 +51,7 @@ class Backstage:
         self._lock = threading.Lock()
         self._opening_noted = False
         self._looked_over = False
-        self._unannounced: str | None = None
+        self._unannounced: Result | None = None
         self._result: Result | None = None
         store, ledger, files, clock = engine.store, engine.ledger, engine.files, engine.clock
         self.presence = Presence(engine.config, store=store, ledger=ledger, files=files)
@@ -160,7 +161,7 @@ class Backstage:
         if self.cycle.should_stop():
             return
         self._note_opened()
-        self._announce(result.status)
+        self._announce(result)
         if result.action == "queued" and self._config.mode == "always" and not order.foreground:
             self._engine.apply_queued()
         if not self._looked_over:
@@ -182,10 +183,10 @@ class Backstage:
             _log.warning("every user of this machine may replace what lies in %s: keep the data_dir elsewhere", above)
         self.journal.changed(self.presence.look_around(), self._engine.running().version)
 
-    def _announce(self, status: str) -> None:
+    def _announce(self, result: Result) -> None:
         """Tell the app that a cycle is over; the first time not before the version that runs has proven itself."""
         with self._lock:
-            self._unannounced = status
+            self._unannounced = result
         session = self._engine.session
         if session is not None and session.is_settled:
             self.settled()
@@ -193,10 +194,11 @@ class Backstage:
     def settled(self) -> None:
         """What runs has proven itself, or not: what waited for that is told."""
         with self._lock:
-            status, self._unannounced = self._unannounced, None
+            result, self._unannounced = self._unannounced, None
         session = self._engine.session
-        if status is not None and session is not None:
-            self._engine.emitter.emit(Event("app_ready", bundle=session.opened.bundle, status=status))
+        if result is not None and session is not None:
+            opened = session.opened.bundle
+            self._engine.emitter.emit(Event("app_ready", bundle=opened, status=result.seen_with(opened).status))
 
     def _look_over(self, upkeep: Upkeep) -> None:
         """The full verify of what runs; where that is damaged, of what would open next as well, until one is sound."""

@@ -10,7 +10,8 @@ from capgo_client.events import Event
 from capgo_client.life import decide, schedule, verdicts
 from capgo_client.log import DEBUG, INFO, Log
 from capgo_client.protocol.outcomes import Blocked, Builtin, Failed, Limited, Outcome, PlanEnded, Update, UpToDate
-from capgo_client.values import dataclass, replace
+from capgo_client.result import Result
+from capgo_client.values import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from capgo_client.service import Service
     from capgo_client.worker import Order
 
-__all__ = ["Cycle", "Result"]
+__all__ = ["Cycle"]
 
 #: The worker is nobody's hurry: so long it waits for the state lock (seconds).
 PATIENCE = 5.0
@@ -36,38 +37,6 @@ PATIENCE = 5.0
 HEAD_START = 0.05
 
 _log = Log("capgo_client")
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a cycle came to. ``action`` is one of nothing, queued, ready, refused, paused, failed, skipped.
-
-    ``paused``: the service answers, and not this app or not now (plan ended, rate limit); no error (decision 14).
-    """
-
-    action: str
-    message: str
-    code: str = ""
-    outcome: Outcome | None = None
-    bundle_id: str = ""
-
-    @property
-    def status(self) -> str:
-        """The message of ``app_ready``; ``disabled`` is the plugin's word for checks that are off."""
-        return self.code if self.code == "disabled" else self.message
-
-    @property
-    def is_outage(self) -> bool:
-        """Whether the service gave no answer to act on: then nothing that could not be fetched again may go (P8)."""
-        return self.code == "retry_after" or isinstance(self.outcome, (Failed, Limited, PlanEnded))
-
-    @property
-    def fetched_all(self) -> bool:
-        """Whether what the service just offered is on disk: what was downloaded, in part or whole, is needed no more.
-
-        After any other answer a partial stays, for an offer that comes again.
-        """
-        return self.action in ("queued", "ready")
 
 
 class Cycle:
@@ -205,7 +174,8 @@ class Cycle:
             self._withdraw(running)
         if isinstance(outcome, Failed) and not self._stopped:
             self._journal.check_failed(running.version)
-            self._emitter.emit(Event("download_failed", version=running.version, error=outcome.code))
+            failed = Event("download_failed", version=running.version, error=outcome.code, message=outcome.message)
+            self._emitter.emit(failed)
         self._emitter.emit(Event("no_need_update", bundle=self._bundle(running.bundle_id)))
         return Result(_ACTIONS.get(outcome.kind, "nothing"), _told(outcome), code=outcome.code)
 

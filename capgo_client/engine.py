@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
     from capgo_client.backstage import Backstage
     from capgo_client.config import Config
-    from capgo_client.cycle import Cycle, Result
+    from capgo_client.cycle import Cycle
     from capgo_client.events import Dispatch
     from capgo_client.journal import Journal
     from capgo_client.life.state import Install
     from capgo_client.presence import Presence
     from capgo_client.protocol.outcomes import Update
+    from capgo_client.result import Result
     from capgo_client.seams import Clock, Files
     from capgo_client.service import Service
     from capgo_client.session import Reload

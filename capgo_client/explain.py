@@ -7,10 +7,10 @@ from dataclasses import dataclass
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from capgo_client.bundle import Bundle
-    from capgo_client.cycle import Result
     from capgo_client.life.schedule import Schedule
     from capgo_client.life.state import State
     from capgo_client.opening import Opened
+    from capgo_client.result import Result
 
 __all__ = ["Explanation", "explained"]
 
@@ -149,6 +149,8 @@ def explained(
 ) -> Explanation:
     """Put the parts together."""
     plan = state.schedule
+    if result is not None and opened is not None:
+        result = result.seen_with(opened.bundle)
     text, remedy = _ANSWERS.get(plan.answer, _ANSWERS["failed"])
     if plan.answer == "update" and result is not None and result.action == "failed":
         remedy = _NOT_BROUGHT

@@ -28,6 +28,7 @@ LAYERS = (
     {"opening", "arrival", "presence"},
     {"journal"},
     {"progress"},
+    {"result"},
     {"session", "cycle", "starting", "upkeep"},
     {"backstage"},
     {"explain", "engine"},

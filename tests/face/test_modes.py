@@ -337,3 +337,34 @@ def test_going_to_the_background_applies_what_is_queued_where_the_mode_queues(la
     updater.moved_to_background()
     assert updater.current.version == runs
     assert len(shown) == (1 if mode == "atBackground" else 0)
+
+
+# ---- in words ----
+
+
+@pytest.mark.parametrize("mode", ["atInstall", "onLaunch", "always"])
+def test_what_a_start_waited_for_is_said_to_be_open_and_not_to_open_later(app, mode):
+    app.publish("1.5.0")
+    told = []
+    updater = app.updater(auto_update=mode, dispatch=lambda deliver: deliver())
+    updater.on("app_ready", lambda event: told.append(event.status))
+    assert updater.start().version == "1.5.0"
+    updater.notify_app_ready()
+    assert updater.wait(10)
+
+    said = updater.explain()
+    assert (told, said.result, said.remedy) == (["1.5.0 is open"], "1.5.0 is open", "Nothing needs to change.")
+    assert "next start" not in str(said)
+
+
+def test_what_a_start_waited_for_and_was_rolled_back_is_said_so(app):
+    app.publish("1.5.0")
+    updater = app.updater(auto_update="onLaunch")
+    assert updater.start().version == "1.5.0"
+    updater.report_crash(ValueError("bad"))
+    assert updater.wait(10)
+
+    said = updater.explain()
+    assert said.result == "1.5.0 was opened and rolled back"
+    assert said.remedy == "The service has to offer another version, or the rule that refused it has to change."
+    assert "next start opens it" not in str(said)

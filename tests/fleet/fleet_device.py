@@ -10,11 +10,12 @@ from fleet_speed import quick_replace
 from fleet_story import BUILTIN
 
 from capgo_client.bundle import BUILTIN_ID, BundleStatus
-from capgo_client.cycle import _ACTIONS, _WORD, Result
+from capgo_client.cycle import _ACTIONS, _WORD
 from capgo_client.life import boot, decide, retention, schedule
 from capgo_client.life.decide import Decision
 from capgo_client.life.state import Install, State
 from capgo_client.protocol.outcomes import Failed, Limited, Outcome, PlanEnded, Update, UpToDate
+from capgo_client.result import Result
 
 #: The defaults of the Updater.
 MAX_ATTEMPTS = 3
