@@ -334,6 +334,26 @@ def test_where_no_app_can_restart_itself_the_banner_says_when_it_opens(device):
     ]
 
 
+def test_an_app_without_a_root_widget_is_ready_with_its_first_frame(device):
+    device.ship("""
+    from kivy.core.window import Window
+    from kivy.uix.label import Label
+
+    class Probe(LiveUpdates, App):
+        def build(self):
+            Window.add_widget(Label(text="Notes"))
+            self.updater.on("app_ready", lambda _: self.stop())
+
+    def main():
+        Probe().run()
+    """)
+
+    app = device.launch()
+
+    assert app.ended() == 0, app.complained
+    assert "app_launch_ready" in device.told()
+
+
 def test_an_app_that_nobody_launched_opens_without_updates(screen, kivy_app):
     app = kivy_app("-c", f"import sys; sys.path.insert(0, {str(EXAMPLE / 'app')!r}); import main; main.main()")
 

@@ -128,6 +128,26 @@ def test_without_an_updater_the_app_opens_all_the_same(caplog):
     assert "so nothing is updated" in caplog.text
 
 
+def test_an_updater_that_was_closed_is_none_that_runs(capgo_updater, caplog):
+    old = capgo_updater(auto_update="off")
+    old.start()
+    old.close()
+
+    class Own(Probe):
+        def make_updater(self):
+            return capgo_updater(auto_update="off")
+
+    seen = []
+    for _ in range(2):
+        Own(lambda app: seen.append(app.updater)).run()
+    assert len({id(old), *map(id, seen)}) == 3
+    assert caplog.text == ""
+
+    Probe(lambda app: seen.append(app.can_restart)).run()
+    assert seen[-1] is False
+    assert "so nothing is updated" in caplog.text
+
+
 def test_a_mistake_in_making_the_updater_is_told():
     class Wrong(Probe):
         def make_updater(self):

@@ -70,22 +70,18 @@ class LiveUpdates(_App):
 
     def make_updater(self) -> Updater:
         """The Updater of an app that no launcher opens. Raises CapgoError ``not_started``: there is none."""
-        raise CapgoError(
-            "no Updater was started in this process",
-            code="not_started",
-            hint="open the app by capgo_client.launcher.run(), or override make_updater()",
-        )
+        raise _not_started()
 
     def is_ready(self) -> bool:
         """Whether this version works; asked after each frame that was drawn, until it is true."""
-        return self.root is not None
+        return True
 
     # ---- what it may use ----
 
     @property
     def updater(self) -> Updater:
         """The Updater, from ``build()`` on. Raises CapgoError ``not_started`` where there is none."""
-        return self._updater or current_updater()
+        return self._updater or _running()
 
     @property
     def can_restart(self) -> bool:
@@ -193,11 +189,27 @@ class LiveUpdates(_App):
 def _started(app: LiveUpdates) -> Updater:
     """The Updater that runs, else the app's own, started."""
     try:
-        return current_updater()
+        return _running()
     except CapgoError:
         updater = app.make_updater()
         updater.start()
         return updater
+
+
+def _running() -> Updater:
+    """Raises CapgoError ``not_started``, also where the last one was closed: that of an app that ran before."""
+    updater = current_updater()
+    if updater._closed:  # noqa: SLF001 - see LiveUpdates._attend
+        raise _not_started()
+    return updater
+
+
+def _not_started() -> CapgoError:
+    return CapgoError(
+        "no Updater was started in this process",
+        code="not_started",
+        hint="open the app by capgo_client.launcher.run(), or override make_updater()",
+    )
 
 
 def _close_window() -> None:

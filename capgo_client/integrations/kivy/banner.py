@@ -10,7 +10,7 @@ from kivy.lang import Builder
 from kivy.properties import BooleanProperty, ColorProperty, NumericProperty, StringProperty
 from kivy.uix.boxlayout import BoxLayout
 
-from capgo_client.errors import CapgoError
+from capgo_client.errors import BundleError, CapgoError
 from capgo_client.integrations.kivy.app import LiveUpdates
 from capgo_client.integrations.kivy.notice import HEARD, NOTHING, after, at_first
 from capgo_client.log import Log
@@ -103,8 +103,8 @@ class UpdateBanner(BoxLayout):  # type: ignore[misc]  # Kivy brings no types of 
     """Nothing, while there is nothing to tell; a progress bar; then release notes and a button that restarts the app.
 
     It belongs into an app with ``LiveUpdates``. Where the app cannot restart itself, as on phones, there is no button,
-    and ``later_text`` stands in place of ``ready_text``. Texts and colours are properties, for your language and style;
-    ``{version}`` and ``{percent}`` are filled in.
+    and for what opens at the next start ``later_text`` stands in place of ``ready_text``. Texts and colours are
+    properties, for your language and style; ``{version}`` and ``{percent}`` are filled in.
     """
 
     coming_text = StringProperty("Version {version} is coming: {percent} %")
@@ -138,8 +138,11 @@ class UpdateBanner(BoxLayout):  # type: ignore[misc]  # Kivy brings no types of 
         """What the button does."""
         try:
             _app().restart_into_update(self._notice.bundle)
+        except BundleError as exc:  # it is not there any more, or was condemned
+            _log.warning("the update cannot be opened: %s", exc)
+            self._look()
         except CapgoError as exc:
-            _log.warning("the update opens at the next start: %s", exc)
+            _log.warning("the app cannot change over now: %s", exc)
             self.can_restart = False
             self._write_title()
 
@@ -159,9 +162,15 @@ class UpdateBanner(BoxLayout):  # type: ignore[misc]  # Kivy brings no types of 
             updater = _app().updater
             emitter = updater._engine.emitter  # noqa: SLF001 - what is kept for the app's own listeners stays theirs
             self._unsubscribe.extend([emitter.observe(name, self._hear) for name in HEARD])
-            self._show(at_first(updater.next_bundle, running=updater.current))
+            self._look()
         except CapgoError as exc:
             _log.warning("no update will be shown: %s", exc)
+
+    def _look(self) -> None:
+        """Show what there is, whatever was told."""
+        updater = _app().updater
+        here = updater.bundles()
+        self._show(at_first(updater.next_bundle, running=updater.current, told=self._notice, here=here))
 
     def _hear(self, event: Event) -> None:
         self._show(after(self._notice, event))
@@ -175,7 +184,8 @@ class UpdateBanner(BoxLayout):  # type: ignore[misc]  # Kivy brings no types of 
         self._write_title()
 
     def _write_title(self) -> None:
-        ready = self.ready_text if self.can_restart else self.later_text
+        opens_later = self._notice.queued and not self.can_restart
+        ready = self.later_text if opens_later else self.ready_text
         text = {"": "", "coming": self.coming_text, "ready": ready}[self.stage]
         self.title = text.format(version=self.version, percent=self.percent)
 

@@ -7,6 +7,7 @@ from capgo_client.values import dataclass, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Literal
 
     from capgo_client.bundle import Bundle
@@ -23,12 +24,16 @@ _WHOLE = 100
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """``stage`` is empty where there is nothing to tell; ``percent`` counts 0 - 100; ``bundle`` is what is ready."""
+    """``stage`` is empty where there is nothing to tell; ``percent`` counts 0 - 100; ``bundle`` is what is ready.
+
+    ``queued``: it opens at the next start. In the mode ``onlyDownload`` it does not, unless the app queues it.
+    """
 
     stage: Stage = ""
     version: str = ""
     percent: int = 0
     bundle: Bundle | None = None
+    queued: bool = False
 
     @property
     def comment(self) -> str:
@@ -44,9 +49,12 @@ class Notice:
 NOTHING = Notice()
 
 
-def at_first(queued: Bundle | None, *, running: Bundle) -> Notice:
-    """Before any event: what is queued already."""
-    return NOTHING if queued is None or queued.id == running.id else _ready(queued)
+def at_first(queued: Bundle | None, *, running: Bundle, told: Notice = NOTHING, here: Iterable[Bundle] = ()) -> Notice:
+    """Before any event: what is queued already; else what was ``told`` before, if it still is ``here``."""
+    if queued is not None:
+        return NOTHING if queued.id == running.id else _ready(queued, queued=True)
+    kept = next((each for each in here if _is_same(told.bundle, each) and each.id != running.id), None)
+    return NOTHING if kept is None else _ready(kept, queued=False)
 
 
 def after(notice: Notice, event: Event) -> Notice:
@@ -56,7 +64,7 @@ def after(notice: Notice, event: Event) -> Notice:
     if event.name == "download_failed":
         return NOTHING if notice.stage == "coming" else notice
     if event.name in ("set_next", "update_available"):
-        return notice if event.bundle is None else _ready(event.bundle)
+        return notice if event.bundle is None else _ready(event.bundle, queued=_is_queued(notice, event))
     if event.name == "set":
         return NOTHING
     if event.name == "update_failed":
@@ -70,10 +78,14 @@ def _coming(notice: Notice, event: Event) -> Notice:
     return replace(notice, stage="coming", version=event.version, percent=max(before, event.percent))
 
 
-def _ready(bundle: Bundle) -> Notice:
+def _is_queued(notice: Notice, event: Event) -> bool:
+    return event.name == "set_next" or (notice.queued and _is_same(notice.bundle, event.bundle))
+
+
+def _ready(bundle: Bundle, *, queued: bool) -> Notice:
     if bundle.status is BundleStatus.ERROR:
         return NOTHING
-    return Notice(stage="ready", version=bundle.version, percent=_WHOLE, bundle=bundle)
+    return Notice(stage="ready", version=bundle.version, percent=_WHOLE, bundle=bundle, queued=queued)
 
 
 def _is_same(one: Bundle | None, other: Bundle | None) -> bool:
