@@ -150,7 +150,7 @@ class Opening:
 
     def beside(self) -> Opened:
         """Open what is current, for a second process: it counts nothing and decides nothing."""
-        why = "another process of this app is open; this one opens what is current"
+        why = "the app is open already, in another process or by another Updater; this one opens what is current"
         loaded = self._ledger.load()
         state = self._arrive(loaded)[0]
         hold = self._take(state.current)
