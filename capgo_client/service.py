@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Endpoints", "Service", "is_out_of_bounds", "mocked_hosts", "refuse_real_host"]
 
 _REAL_HOSTS = ("capgo.app", "usecapgo.com")
-#: Of the test kit: each says of a host whether something in this very process answers in its place just now.
+#: Of the test kit: each says of an address whether something in this very process answers there just now. That of a
+#: host, without a path, stands for all that the host is asked.
 mocked_hosts: list[Callable[[str], bool]] = []
 _ACCEPT = {"Accept": "application/json"}
 _JSON = {"Content-Type": "application/json", **_ACCEPT}
@@ -204,6 +205,7 @@ class Service:
         max_bytes: int,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
+        refuse_real_host(url)  # the client asks about the host alone
         headers = headers or (_ACCEPT if body is None else _JSON)
         return self.client().exchange(method, url, body=body, headers=headers, scope=scope, max_bytes=max_bytes)
 
@@ -234,8 +236,7 @@ def is_out_of_bounds(url: str) -> bool:
     """Whether this is a real host of Capgo's, and a test runs that does not answer for it."""
     if not _is_guarded():
         return False
-    host = _host(url)
-    return _is_real(host) and not any(answers(host) for answers in mocked_hosts)
+    return _is_real(_host(url)) and not any(answers(url) for answers in mocked_hosts)
 
 
 def _is_guarded() -> bool:

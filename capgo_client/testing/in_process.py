@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import re
 import time
-import weakref
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 import h11
 import httpcore
@@ -34,10 +34,11 @@ from .wire import Connection, PeerGone, Request
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Iterator
 
 __all__ = ["ROUTES", "respx_routes"]
 
-_REAL = r"https?://(?:[\w-]+\.)*(?:capgo\.app|usecapgo\.com)"
+_REAL = r"https?://(?:[\w-]+\.)*(?:capgo\.app|usecapgo\.com)\.?(?::\d+)?"
 _END = r"/?(?:\?.*)?$"
 #: The names of the routes, and what stands behind the host in their addresses.
 ROUTES = {
@@ -50,8 +51,12 @@ ROUTES = {
 }
 #: What never ends is broken off after so many bytes or pieces: more than the client takes of any answer.
 _ENOUGH, _PIECES = 64 << 20, 500
-#: Routers with our routes; they are forgotten with their test.
-_mounted: weakref.WeakSet[respx.MockRouter] = weakref.WeakSet()
+#: What a device asks of a host: where none of it is let through, the host is mocked.
+_CALLS = (
+    *(("POST", path) for path in ("/updates", "/updates/manifest_size", "/stats", "/channel_self")),
+    *(("PUT", "/channel_self"), ("GET", "/channel_self")),
+    *(("GET", "/files/read/attachments/a.zip"), ("GET", "/ok")),
+)
 
 
 def respx_routes(router: respx.MockRouter | None = None, service: Service | None = None) -> Service:
@@ -61,7 +66,8 @@ def respx_routes(router: respx.MockRouter | None = None, service: Service | None
     ``service`` if that runs. ``router["capgo_updates"]`` is one of them (``ROUTES`` has the names), to count its calls
     or to mock it otherwise. One that is never called is no failure of ``assert_all_called``.
 
-    While the router is active Capgo's hosts are not refused as they are elsewhere in tests.
+    While the router is active Capgo's hosts are not refused as they are elsewhere in tests, unless a route lets calls
+    to them through: one that stands before ours, or one of ours that was told to.
 
     Args:
         router: Where to mount; by default ``respx.mock``, which the decorator of that name activates.
@@ -74,20 +80,44 @@ def respx_routes(router: respx.MockRouter | None = None, service: Service | None
         route = _Route(url__regex=f"^{hosts}{path}")
         route.side_effect = lambda request: _answer(answering, request)
         mounted.routes.add(route, name=name)
-    _mounted.add(mounted)
     if _is_mocked not in mocked_hosts:
         mocked_hosts.append(_is_mocked)
     return answering
 
 
-def _is_mocked(host: str) -> bool:
-    """Whether a call of ours to one of Capgo's hosts would end in a route of ours."""
-    del host  # the routes are there for all of them
+def _is_mocked(url: str) -> bool:
+    """Whether a call of ours to this address of Capgo's would be answered here; of a bare host, whatever is asked.
+
+    What a side effect of the test's own makes of a call is known only afterwards: it counts as an answer.
+    """
     # Of the mockers only this one stands around the client's own transport.
-    return any(router in HTTPCoreMocker.routers for router in _mounted)
+    routes = [route for router in HTTPCoreMocker.routers for route in router.routes]
+    if not any(isinstance(route, _Route) for route in routes):
+        return False
+    try:
+        takers = [_taker(routes, request) for request in _requests(url)]
+    except httpx.InvalidURL:
+        return False
+    return any(takers) and not any(route.is_pass_through for route in takers if route is not None)
+
+
+def _requests(url: str) -> Iterator[httpx.Request]:
+    parts = urlsplit(url)
+    for method, path in _CALLS:
+        yield httpx.Request(method, parts._replace(path=path, query="").geturl())
+    if parts.path.strip("/"):
+        for method in ("POST", "GET"):
+            yield httpx.Request(method, url)
+
+
+def _taker(routes: list[respx.Route], request: httpx.Request) -> respx.Route | None:
+    """Which route would take the request; unlike ``Route.match`` this does not carry out what it says."""
+    return next((route for route in routes if route.pattern.match(request)), None)
 
 
 class _Route(respx.Route):
+    """A route of ours; it remains one when the test mocks it otherwise, be it by its name."""
+
     @property
     def called(self) -> bool:
         """Nobody has to call every endpoint; the service says what it was asked."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import respx
 import capgo_client
 from capgo_client import Updater
 from capgo_client.errors import CapgoError, NetworkError
+from capgo_client.service import is_out_of_bounds
 from capgo_client.testing import BundleKeys, make_bundle, respx_routes
 from capgo_client.testing.in_process import ROUTES
 
@@ -42,6 +44,19 @@ def default_app(tmp_path):
     yield make
     for each in made:
         each.close()
+
+
+@pytest.fixture
+def lookups(monkeypatch):
+    """Host names that were looked up; each look-up fails, so that nobody is reached where the guard is broken."""
+    names = []
+
+    def fail(host, *args, **kwargs):
+        names.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "no look-ups in this test")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    return names
 
 
 class Recorder(httpx.BaseTransport):
@@ -282,6 +297,104 @@ def test_a_router_that_mocks_something_else_lifts_nothing(default_app):
     with respx.mock(assert_all_called=False), pytest.raises(NetworkError) as caught:
         default_app().get_latest()
     assert caught.value.code == "real_host_refused"
+
+
+@pytest.mark.parametrize("mocked_before", [False, True])
+def test_routes_of_an_earlier_test_lift_nothing_in_the_router_that_both_use(default_app, lookups, mocked_before):
+    if mocked_before:
+        with respx.mock:
+            respx_routes()
+            assert not is_out_of_bounds(REAL)
+    with respx.mock:
+        respx.route(host="api.example.com").respond(200)
+        respx.route().pass_through()
+        with pytest.raises(NetworkError) as caught:
+            default_app(stats_url="").get_latest()
+        httpx.get("https://api.example.com")  # which the router wants called
+        with pytest.raises(httpx.ConnectError):
+            httpx.get("https://passes.example.com")
+    assert caught.value.code == "real_host_refused"
+    assert lookups == ["passes.example.com"]
+
+
+def everything(router):
+    router.route().pass_through()
+
+
+def one_host(router):
+    router.route(host="plugin.capgo.app").pass_through()
+
+
+def one_method(router):
+    router.get(url__startswith=f"{REAL}/channel_self").pass_through()
+
+
+@pytest.mark.parametrize("let_through", [everything, one_host, one_method])
+def test_a_route_before_ours_that_lets_calls_through_keeps_the_guard_up(default_app, lookups, let_through):
+    with respx.mock(assert_all_called=False) as router:
+        let_through(router)
+        respx_routes(router)
+        with pytest.raises(NetworkError) as caught:
+            default_app().get_latest()
+    assert caught.value.code == "real_host_refused"
+    assert lookups == []
+
+
+def test_a_router_that_was_active_first_and_lets_calls_through_keeps_the_guard_up(lookups):
+    with respx.mock(assert_all_called=False) as first, respx.mock(assert_all_called=False) as second:
+        everything(first)
+        respx_routes(second)
+        assert is_out_of_bounds(REAL)
+        first.routes.clear()
+        assert not is_out_of_bounds(REAL)
+    assert lookups == []
+
+
+def test_a_route_of_ours_that_is_made_to_let_calls_through_puts_the_guard_up(capgo_respx):
+    assert not is_out_of_bounds(f"{REAL}/updates")
+    capgo_respx["capgo_stats"].pass_through()
+    assert is_out_of_bounds(f"{REAL}/updates")
+    capgo_respx["capgo_stats"].respond(502)
+    assert not is_out_of_bounds(f"{REAL}/updates")
+
+
+def test_what_is_let_through_elsewhere_or_behind_our_routes_is_the_tests_own_business(default_app, lookups):
+    with respx.mock(assert_all_called=False) as router:
+        router.route(host="127.0.0.1").pass_through()
+        service = respx_routes(router)
+        router.route().pass_through()
+        service.publish(make_bundle("1.4.1", {"main.py": "x"}))
+        assert default_app().get_latest().version == "1.4.1"
+        assert default_app(update_url="https://plugin.capgo.app.:8443/updates").get_latest().version == "1.4.1"
+    assert lookups == []
+
+
+def test_an_address_that_no_route_of_ours_has_is_refused_where_it_would_be_let_through(default_app, lookups):
+    with respx.mock(assert_all_called=False) as router:
+        respx_routes(router)
+        router.route().pass_through()
+        with pytest.raises(NetworkError) as caught:
+            default_app(update_url=f"{REAL}/v2/updates").get_latest()
+    assert caught.value.code == "real_host_refused"
+    assert lookups == []
+
+
+def test_a_download_that_no_route_of_ours_has_is_refused_where_it_would_be_let_through(default_app, lookups):
+    with respx.mock(assert_all_called=False) as router:
+        service = respx_routes(router)
+        router.route().pass_through()
+        service.publish(make_bundle("1.4.1", {"main.py": "x"}), url="https://files.capgo.app/somewhere/a.zip")
+        updater = default_app(auto_update="atBackground", dispatch=lambda deliver: deliver())
+        failed = []
+        updater.on("download_failed", failed.append)
+        assert updater.wait(10)
+    assert [event.error for event in failed] == ["real_host_refused"]
+    assert lookups == []
+
+
+@pytest.mark.parametrize("url", ["https://a b.capgo.app/updates", f"{REAL}/\0"])
+def test_what_is_no_address_is_mocked_by_nobody(capgo_respx, url):
+    assert is_out_of_bounds(url)
 
 
 def test_an_own_transport_is_refused_even_while_the_routes_are_active(capgo_respx, default_app):
