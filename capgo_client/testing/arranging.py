@@ -97,7 +97,8 @@ class Fault:
         """Let the launches inside the block meet the fault; afterwards the world is healthy again.
 
         What counts as one occasion is what the fault is about: a request, a connection, a name lookup, a file-system
-        call. What cannot be divided (a clock, a damaged file, what the app does) is drawn once, on entering.
+        call. Of several that would strike one occasion the one arranged last does; all count it. What cannot be
+        divided (a clock, a damaged file, what the app does) is drawn once, on entering.
 
         Args:
             stage: The app, its device and its service.
@@ -156,14 +157,11 @@ class ActiveFault:
         self._chance = chance
         self._options = options
         self._remove = remove
-
-    @property
-    def fired(self) -> int:
-        """How many requests it has spoilt so far."""
-        return self._chance.taken
+        #: How many requests it has spoilt so far.
+        self.fired = 0
 
     def takes(self, kind: str) -> bool:
-        """Whether this request is to be spoilt; counts it. The service asks once for each request."""
+        """Whether it would spoil this request; counts it. The service asks once for each request."""
         return covers(self.on, kind) and self._chance.takes()
 
     def perform(self, exchange: Exchange) -> bool:

@@ -174,6 +174,8 @@ class Control(Publisher):
     ) -> ActiveFault:
         """Misbehave from now on: ``FAULTS`` has the names.
 
+        Of several that would spoil the same request the one set last does; the others count it all the same.
+
         Args:
             name: Which fault.
             on: ``updates``, ``stats``, ``channel``, ``sizes``, ``download``, ``plugin`` (all but downloads) or ``all``;
@@ -220,7 +222,7 @@ class Control(Publisher):
     def _decide(self, request: Request) -> Decision:
         kind = kind_of(request)
         with self._lock:
-            fault = next((each for each in self._faults if each.takes(kind)), None)
+            fault = self._striking(kind)
             reply = self._scripted(kind, request) or self._answer(kind, request)
             whole = reply
             if fault is not None and "range" in request.headers:
@@ -228,6 +230,14 @@ class Control(Publisher):
                 whole = self._backend.reply(replace(request, headers=unranged), self.url)
             offer = self._backend.offered(request, reply) if fault is not None and kind == "updates" else None
         return Decision(reply, whole, fault, offer)
+
+    def _striking(self, kind: str) -> ActiveFault | None:
+        # Each counts every request, so no short cut after the first that takes it.
+        taking = [each for each in self._faults if each.takes(kind)]
+        if not taking:
+            return None
+        taking[-1].fired += 1
+        return taking[-1]
 
     def _answer(self, kind: str, request: Request) -> Reply:
         reply = self._backend.reply(request, self.url)

@@ -97,7 +97,8 @@ def _led(address: Any) -> Any:
         return address
     with _lock:
         rules = [rule for rule in _detours if rule.port == address[1]]
-    return next((rule.target for rule in rules if rule.chance.takes()), address)
+    # Each counts every connection, so no short cut; of several the one set last leads it astray.
+    return next(reversed([rule.target for rule in rules if rule.chance.takes()]), address)
 
 
 def _connect(self: socket.socket, address: Any) -> None:

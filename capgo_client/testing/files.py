@@ -228,7 +228,7 @@ class FaultyFiles(Files):
                 # A close that reports an error has given the descriptor back all the same.
                 self._paths.pop(args[0], None)
                 self._inner.close(args[0])
-            raise OSError(errors[0], os.strerror(errors[0]), call.path)
+            raise OSError(errors[-1], os.strerror(errors[-1]), call.path)  # the one set last
 
 
 def _kinds(kinds: Collection[str]) -> frozenset[str]:

@@ -135,11 +135,14 @@ def _shown(mark: pytest.Mark) -> str:
 
 
 def _hold(node: pytest.Item, arrange: Callable[[str], Callable[..., AbstractContextManager[Any]]]) -> ExitStack:
-    """Let the faults that a test is marked with hold until the stack is closed; of two for one call the nearer does."""
+    """Let the faults that a test is marked with hold until the stack is closed.
+
+    The farther are set first, for of two that would strike at once the one set last does.
+    """
     from contextlib import ExitStack
 
     with ExitStack() as held:
-        for mark in node.iter_markers("capgo_fault"):
+        for mark in reversed(list(node.iter_markers("capgo_fault"))):
             try:
                 held.enter_context(arrange(mark.args[0])(**mark.kwargs))
             except (TypeError, ValueError) as exc:

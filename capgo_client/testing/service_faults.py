@@ -51,14 +51,18 @@ def _meaning(name: str, description: str, perform: Callable[..., bool], where: s
     return Fault(name, "meaning", description, where, perform)
 
 
-def _after(name: str, prepare: Callable[..., AbstractContextManager[object]]) -> Setting:
-    """On a stage: the fault of the service, once something has been prepared."""
+def _after(name: str, prepare: Callable[..., AbstractContextManager[object]], *, spent: int = 0) -> Setting:
+    """On a stage: the fault of the service, and something prepared for it that takes the first ``spent`` requests."""
 
     @contextmanager
     def setting(stage: Stage, chance: Chance, **options: Any) -> Iterator[None]:
-        drawn: dict[str, Any] = {"nth": chance.nth, "times": chance.times}
+        drawn: dict[str, Any] = {
+            "nth": chance.nth and chance.nth + spent,
+            "times": chance.times and chance.times + spent,
+        }
         odds: dict[str, Any] = {"probability": chance.probability, "seed": chance.seed}
-        with prepare(stage, **options), stage.service.fault(name, **drawn, **odds, **options):
+        # What is prepared is set last, so that it goes first.
+        with stage.service.fault(name, **drawn, **odds, **options), prepare(stage, **options):
             yield
 
     return setting
@@ -86,7 +90,7 @@ def _made_before(stage: Stage, *, case: str = "traversal") -> AbstractContextMan
 
 
 def _ranged(name: str, description: str, perform: Callable[..., bool]) -> Fault:
-    return Fault(name, "bytes", description, "download", perform, setting=_after(name, _broken_off))
+    return Fault(name, "bytes", description, "download", perform, setting=_after(name, _broken_off, spent=1))
 
 
 _TRANSPORT = (

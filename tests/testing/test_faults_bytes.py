@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from capgo_client.testing import FAULTS, HOSTILE_ARCHIVES, BundleKeys, make_bundle
+from capgo_client.testing.arranging import ActiveFault
 from capgo_client.testing.repacking import sign_the_hundred
 from capgo_client.testing.stage import Stage
 from capgo_client.verify.keys import KeyRing
@@ -215,11 +216,21 @@ def test_a_device_takes_nothing_of_it_and_the_right_one_afterwards(stage, name):
 
 
 @pytest.mark.parametrize("name", ["ignore-range", "lying-range"])
-def test_a_fault_of_ranges_lets_the_download_break_off_first(stage, name):
-    with FAULTS[name].arrange(stage):
+@pytest.mark.parametrize("order", [{}, {"nth": 1}, {"times": 1}])
+def test_a_fault_of_ranges_lets_the_download_break_off_first_and_takes_the_next(stage, name, order, monkeypatch):
+    struck = []
+    perform = ActiveFault.perform
+
+    def noted(self, exchange):
+        struck.append(self.fault.name)
+        return perform(self, exchange)
+
+    monkeypatch.setattr(ActiveFault, "perform", noted)
+    with FAULTS[name].arrange(stage, **order):
         assert stage.launch().wait(10)
     assert "range" not in stage.service.downloads[0].headers
     assert "range" in stage.service.downloads[1].headers
+    assert struck[:2] == ["cut-body", name]
 
 
 @pytest.mark.parametrize("name", ["duplicated", "escaping", "one-of-a-hundred"])

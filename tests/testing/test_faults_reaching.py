@@ -161,9 +161,9 @@ def test_an_endpoint_that_is_off_stays_off_and_the_others_keep_their_paths(stage
         assert urlsplit(stage.options["update_url"]).path == "/updates"
 
 
-def test_two_faults_at_once_take_their_turns_and_leave_nothing_behind(stage):
+def test_two_faults_at_once_count_every_connection_and_leave_nothing_behind(stage):
     connect, lookup = socket.socket.connect_ex, socket.getaddrinfo
-    with FAULTS["refused"].arrange(stage, nth=1), FAULTS["refused"].arrange(stage, nth=1):
+    with FAULTS["refused"].arrange(stage, nth=2), FAULTS["refused"].arrange(stage, nth=1):
         assert [ask(stage) for _ in range(3)] == ["ConnectError", "ConnectError", 200]
     assert (socket.socket.connect_ex, socket.getaddrinfo) == (connect, lookup)
 

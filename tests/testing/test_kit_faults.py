@@ -476,9 +476,20 @@ def test_random_faults_strike_about_as_often_as_asked_and_the_same_way_for_the_s
 def test_a_fault_ends_with_its_block_and_clear_ends_all(service, client):
     service.set_fault("http-500")
     with service.fault("http-503", times=1):
-        assert statuses(service, client, 2) == [500, 500]  # the one set first goes first
+        assert statuses(service, client, 2) == [503, 500]
     service.clear_faults()
     assert statuses(service, client, 1) == [200]
+
+
+def test_each_of_two_faults_counts_every_request_and_the_one_set_last_goes_first(service, client):
+    service.set_fault("http-500", nth=2)
+    service.set_fault("http-503", nth=1)
+    assert statuses(service, client, 4) == [503, 500, 200, 200]
+    service.clear_faults()
+    first = service.set_fault("http-500", times=2)
+    last = service.set_fault("http-503", nth=2)
+    assert statuses(service, client, 4) == [500, 503, 200, 200]
+    assert (first.fired, last.fired) == (1, 1)
 
 
 def test_a_spoilt_request_is_recorded_all_the_same(service, raw):

@@ -80,6 +80,17 @@ def test_counting_for_a_failure_begins_when_it_is_set(tmp_path):
         files.mkdir(tmp_path / "two")
 
 
+def test_of_two_failures_that_both_count_a_call_the_one_set_last_is_raised(tmp_path):
+    files = FaultyFiles()
+    files.fail(2, errno.EIO, kinds=["mkdir"], times=2)
+    files.fail(2, errno.ENOSPC, kinds=["mkdir"])
+    files.mkdir(tmp_path / "one")
+    for number in (errno.ENOSPC, errno.EIO):
+        with pytest.raises(OSError, match="two") as caught:
+            files.mkdir(tmp_path / "two")
+        assert caught.value.errno == number
+
+
 def test_a_full_disk_stays_full_until_healed(tmp_path):
     files = FaultyFiles()
     fd = files.open_new(tmp_path / "a")

@@ -129,6 +129,28 @@ def test_marked_faults_hold_where_and_when_they_are_ordered(project):
             updater.start()
             assert code(updater) == "not_found"
 
+        @pytest.mark.parametrize("over", ["capgo_service", "capgo_stage"])
+        @pytest.mark.capgo_fault("http-503", nth=2)
+        @pytest.mark.capgo_fault("http-404", nth=1)
+        def test_both_of_two_count_every_call(capgo_updater, request, over):
+            request.getfixturevalue(over)
+            updater = capgo_updater()
+            updater.start()
+            assert [code(updater) for _ in range(3)] == ["not_found", "response_error", "no_channel"]
+
+        @pytest.mark.capgo_fault("http-404")
+        def test_what_the_test_sets_itself_is_nearer_than_a_marker(capgo_service, capgo_updater):
+            updater = capgo_updater()
+            updater.start()
+            with capgo_service.fault("http-503"):
+                assert code(updater) == "response_error"
+            assert code(updater) == "not_found"
+
+        @pytest.mark.capgo_fault("app-crashes")
+        @pytest.mark.capgo_fault("app-hangs")
+        def test_the_nearer_of_two_things_that_an_app_does(capgo_stage):
+            assert capgo_stage.behaviour == "hang"
+
         @pytest.mark.capgo_fault("http-503")
         class TestMarkedAsAWhole:
             def test_inside(self, capgo_updater):
@@ -158,7 +180,7 @@ def test_marked_faults_hold_where_and_when_they_are_ordered(project):
             assert code(updater) == "timeout_error"
         """
     )
-    run(project).assert_outcomes(passed=8)
+    run(project).assert_outcomes(passed=12)
 
 
 def test_marked_faults_of_the_device_hold_on_the_stage_and_end_with_the_test(project):
