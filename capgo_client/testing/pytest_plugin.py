@@ -137,17 +137,21 @@ def _shown(mark: pytest.Mark) -> str:
 def _hold(node: pytest.Item, arrange: Callable[[str], Callable[..., AbstractContextManager[Any]]]) -> ExitStack:
     """Let the faults that a test is marked with hold until the stack is closed.
 
-    The farther are set first, for of two that would strike at once the one set last does.
+    The farther are set first, for of two that would strike at once the one set last does. Where they hold already there
+    is nothing to do: the service had them before anybody knew that a test would ask for the stage too.
     """
     from contextlib import ExitStack
 
     with ExitStack() as held:
+        if node.stash.get(_HELD, False):
+            return held
         for mark in reversed(list(node.iter_markers("capgo_fault"))):
             try:
                 held.enter_context(arrange(mark.args[0])(**mark.kwargs))
             except (TypeError, ValueError) as exc:
                 pytest.fail(f"{_shown(mark)}: {exc}", pytrace=False)
         node.stash[_HELD] = True
+        held.callback(node.stash.__setitem__, _HELD, False)  # a test may be run once more
         return held.pop_all()
 
 

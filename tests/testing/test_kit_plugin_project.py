@@ -236,6 +236,68 @@ def test_what_no_service_can_do_can_be_marked(project):
     run(project).assert_outcomes(passed=21, skipped=1)
 
 
+def test_marked_faults_hold_once_where_the_stage_comes_only_in_the_course_of_the_test(project):
+    project.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def late(request):
+            return request.getfixturevalue
+
+        def code(updater):
+            assert updater.wait(10)
+            return updater.explain().answer_code
+
+        @pytest.mark.capgo_fault("http-503", nth=1)
+        @pytest.mark.capgo_fault("http-500", nth=3)
+        def test_once(capgo_service, late):
+            stage = late("capgo_stage")
+            assert sorted(each.fault.name for each in capgo_service._faults) == ["http-500", "http-503"]
+            assert [code(stage.launch()) for _ in range(2)] == ["response_error", "no_channel"]
+
+        @pytest.mark.capgo_fault("http-503")
+        def test_taken_back_once(capgo_service, late):
+            late("capgo_stage")
+            capgo_service.clear_faults()
+            assert code(late("capgo_stage").launch()) == "no_channel"
+
+        @pytest.mark.capgo_fault("hostile-archive", case="traversal")
+        def test_what_more_than_the_service_sees_to_is_the_stage_s(capgo_service, late):
+            late("capgo_stage")
+            assert [each.fault.name for each in capgo_service._faults] == ["hostile-archive"]
+
+        @pytest.mark.capgo_fault("http-503")
+        def test_by_the_stage_alone(late):
+            raise AssertionError("nobody could know that it will be met")
+        """
+    )
+    result = run(project)
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines(["*nobody would meet it*"])
+
+
+def test_marked_faults_hold_anew_where_a_test_is_run_again(project):
+    project.makeconftest(
+        """
+        from _pytest.runner import runtestprotocol
+
+        def pytest_runtest_protocol(item, nextitem):
+            assert [each.outcome for each in runtestprotocol(item, nextitem=nextitem, log=False)] == ["passed"] * 3
+        """
+    )
+    project.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.capgo_fault("http-503")
+        def test_it(capgo_service):
+            assert [each.fault.name for each in capgo_service._faults] == ["http-503"]
+        """
+    )
+    run(project).assert_outcomes(passed=1)
+
+
 #: What a test is marked with, what it uses, and what is said of that.
 CANNOT_HOLD = (
     ('"http-53"', "capgo_service", "*there is no such fault; did you mean 'http-503'*"),
