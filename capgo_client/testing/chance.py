@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from typing import Any
 
 __all__ = ["Chance"]
 
@@ -18,7 +19,7 @@ class Chance:
         seed: Makes the draws the same on every run.
 
     Raises:
-        ValueError: ``nth`` or ``times`` is below 1, or ``probability`` not between 0 and 1.
+        ValueError: ``nth`` or ``times`` is below 1, ``probability`` not between 0 and 1, or one of them no number.
     """
 
     def __init__(
@@ -29,11 +30,10 @@ class Chance:
         probability: float | None = None,
         seed: int | None = None,
     ) -> None:
-        for name, count in (("nth", nth), ("times", times)):
-            if count is not None and count < 1:
-                raise ValueError(f"{name} is counted from 1, not {count}")
-        if probability is not None and not 0 <= probability <= 1:
-            raise ValueError(f"probability is from 0 to 1, not {probability}")
+        _check_count("nth", nth)
+        _check_count("times", times)
+        _check_probability(probability)
+        _check_whole("seed", seed)
         self.nth = nth
         self.times = times
         self.probability = probability
@@ -66,3 +66,24 @@ class Chance:
                 return False
             self._taken += 1
             return True
+
+
+# Of any type, for it is a test's mistake that is looked for. True is a whole number to Python, and here a slip.
+
+
+def _check_count(name: str, count: Any) -> None:
+    _check_whole(name, count)
+    if count is not None and count < 1:
+        raise ValueError(f"{name} is counted from 1, not {count}")
+
+
+def _check_whole(name: str, number: Any) -> None:
+    if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
+        raise ValueError(f"{name} is a whole number, not {number!r}")
+
+
+def _check_probability(probability: Any) -> None:
+    if probability is not None and (isinstance(probability, bool) or not isinstance(probability, (int, float))):
+        raise ValueError(f"probability is a number, not {probability!r}")
+    if probability is not None and not 0 <= probability <= 1:
+        raise ValueError(f"probability is from 0 to 1, not {probability}")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from capgo_client.seams import Clock
 
+    from .arranging import Fault
     from .bundles import MadeBundle
 
 __all__ = ["Control", "Decision", "check_endpoint"]
@@ -196,7 +197,7 @@ class Control(Publisher):
         odds = fault.probability if probability is None else probability
         active = ActiveFault(
             fault,
-            on=check_endpoint(on or ("updates" if fault.where == "any" else fault.where)),
+            on=check_endpoint(_usual_endpoint(fault) if on is None else on),
             chance=Chance(nth=nth, times=times, probability=odds, seed=seed),
             options=options,
             remove=self._remove_fault,
@@ -259,6 +260,10 @@ class Control(Publisher):
         asked = request.json
         context = Context(script.version, request=asked if isinstance(asked, dict) else {})
         return CASES[script.case].reply(context)
+
+
+def _usual_endpoint(fault: Fault) -> str:
+    return "updates" if fault.where == "any" else fault.where
 
 
 def check_endpoint(name: str) -> str:

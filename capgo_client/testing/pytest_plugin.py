@@ -61,6 +61,7 @@ __all__ = [
 GUARD = "CAPGO_CLIENT_TESTING"
 _WAS = pytest.StashKey["str | None"]()
 _HELD = pytest.StashKey[bool]()
+_ODDS = ("nth", "times", "probability", "seed")
 _MARKER = (
     "capgo_fault(name, *, nth=None, times=None, probability=None, seed=None, on=None, **options): the fault of that "
     "name (capgo_client.testing.FAULTS) holds for the test, on capgo_stage or, if it is the service's, on capgo_service"
@@ -104,16 +105,40 @@ def pytest_runtest_call(item: pytest.Item) -> None:
 
 def _objection(mark: pytest.Mark, fixtures: Collection[str]) -> str:
     """Why a test with these fixtures cannot be marked so; empty where it can."""
+    return _misnamed(mark) or _misordered(mark) or _misplaced(mark, fixtures)
+
+
+def _misnamed(mark: pytest.Mark) -> str:
     from difflib import get_close_matches
 
     from .faults import FAULTS
 
     if len(mark.args) != 1:
         return "it takes the name of one fault, and keywords; for two faults write two markers"
-    if mark.args[0] not in FAULTS:
-        near = get_close_matches(str(mark.args[0]), FAULTS, n=3)
-        meant = f"did you mean {' or '.join(map(repr, near))}" if near else "see capgo_client.testing.FAULTS"
-        return f"there is no such fault; {meant}"
+    name = mark.args[0]
+    if not isinstance(name, str):
+        return "a fault is named by a text; for two faults write two markers"
+    if name in FAULTS:
+        return ""
+    near = get_close_matches(name, FAULTS, n=3)
+    meant = f"did you mean {' or '.join(map(repr, near))}" if near else "see capgo_client.testing.FAULTS"
+    return f"there is no such fault; {meant}"
+
+
+def _misordered(mark: pytest.Mark) -> str:
+    from .chance import Chance
+
+    known = (*_ODDS, "on", *_fault(mark).options)
+    if unknown := sorted(set(mark.kwargs) - set(known)):
+        return f"it takes {', '.join(known)}; not {', '.join(unknown)}"
+    try:
+        chance = Chance(**{name: value for name, value in mark.kwargs.items() if name in _ODDS})
+    except ValueError as exc:
+        return str(exc)
+    return "it would never strike" if chance.probability == 0 else ""
+
+
+def _misplaced(mark: pytest.Mark, fixtures: Collection[str]) -> str:
     if "capgo_stage" in fixtures or _fault(mark).unavailable():
         return ""
     if _fault(mark).perform is None:

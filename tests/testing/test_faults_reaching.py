@@ -187,5 +187,7 @@ def test_a_wrong_option_an_endpoint_that_makes_no_sense_and_wrong_odds_are_refus
         FAULTS["refused"].arrange(stage, on="updates")
     with pytest.raises(ValueError, match="nth is counted from 1"):
         FAULTS["refused"].arrange(stage, nth=0)
+    with pytest.raises(ValueError, match="times is a whole number, not '1'"):
+        FAULTS["refused"].arrange(stage, times="1")
     with pytest.raises(ValueError, match="probability is from 0 to 1"):
         FAULTS["silence"].arrange(stage, probability=1.5)

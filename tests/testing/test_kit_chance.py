@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from capgo_client.testing.chance import Chance
@@ -45,3 +47,10 @@ def test_so_many_of_those_that_are_drawn():
 def test_odds_that_make_no_sense_are_refused(odds):
     with pytest.raises(ValueError, match=next(iter(odds))):
         Chance(**odds)
+
+
+@pytest.mark.parametrize("name", ["nth", "times", "probability", "seed"])
+@pytest.mark.parametrize("value", ["2", [1], True, 1.5, float("nan"), 1 + 0j])
+def test_what_is_no_number_of_the_right_kind_is_refused_by_a_sentence_that_names_it(name, value):
+    with pytest.raises(ValueError, match=rf"^{name} is .+, not {re.escape(repr(value))}$"):
+        Chance(**{name: value})

@@ -508,5 +508,9 @@ def test_an_unknown_fault_option_or_endpoint_is_refused_with_those_that_exist(se
         service.set_fault("drip-body", speed=3)
     with pytest.raises(ValueError, match="download"):
         service.set_fault("silence", on="downloads")
+    with pytest.raises(ValueError, match="'' is no endpoint"):
+        service.set_fault("silence", on="")
+    with pytest.raises(ValueError, match=r"nth is a whole number, not 1\.5"):
+        service.set_fault("silence", nth=1.5)
     with pytest.raises(ValueError, match=r"black_hole\(\)"):
         service.set_fault("black-hole")
