@@ -81,9 +81,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         os.environ.pop(GUARD, None)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Look at the faults that a test is marked with before anything is set up for it: they hold, or it does not run."""
+    """Look at the faults that a test is marked with before anything is set up for it: they hold, or it does not run.
+
+    This is not the first to be asked: pytest decides before whether the test is skipped anyway.
+    """
     for mark in item.iter_markers("capgo_fault"):
         if reason := _objection(mark, getattr(item, "fixturenames", ())):
             pytest.fail(f"{_shown(mark)}: {reason}", pytrace=False)

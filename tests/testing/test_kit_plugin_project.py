@@ -340,6 +340,38 @@ def test_a_marker_that_cannot_hold_fails_its_test_and_says_why(project):
     assert "Traceback" not in result.stdout.str()
 
 
+def test_a_test_that_is_skipped_is_skipped_whatever_it_is_marked_with(project):
+    project.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture(autouse=True, scope="module")
+        def _first():
+            raise SystemExit("it was set up")
+
+        @pytest.mark.skip(reason="not today")
+        @pytest.mark.capgo_fault("http-53")
+        def test_skipped(capgo_service): ...
+
+        @pytest.mark.capgo_fault("disk-full", nth="2")
+        @pytest.mark.skipif("True", reason="not here")
+        def test_skipped_here(capgo_service): ...
+
+        @pytest.mark.capgo_fault("http-53")
+        @pytest.mark.xfail(run=False, reason="it hangs")
+        def test_not_run(capgo_service): ...
+
+        @pytest.mark.capgo_fault("http-53")
+        @pytest.mark.skipif("False", reason="not there")
+        def test_not_skipped(capgo_service): ...
+        """
+    )
+    result = run(project)
+    result.assert_outcomes(skipped=2, xfailed=1, errors=1)
+    result.stdout.fnmatch_lines_random(["SKIPPED*not today", "SKIPPED*not here", "*there is no such fault*"])
+    assert "it was set up" not in result.stdout.str().replace('raise SystemExit("it was set up")', "")
+
+
 def test_a_fixture_that_stands_in_for_the_service_does_not_swallow_the_marker(project):
     project.makepyfile(
         """
