@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from capgo_client.bundle import BUILTIN_ID
 from capgo_client.cli.app_options import app_values
 from capgo_client.cli.mistakes import UsageMistake
-from capgo_client.errors import ConfigError
+from capgo_client.errors import ConfigError, StorageError
 from capgo_client.install.ledger import FROM_FILE, FROM_NOTHING, NEWER_SCHEMA, Ledger
 from capgo_client.install.rebuild import rebuilt
 from capgo_client.install.store import Store
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from capgo_client.life.state import Install
 
 __all__ = ["Device", "LookingFiles", "find", "folder_of", "look", "opened", "part_of", "version_of"]
+
+
+#: One of them is in every data directory of an app that ran.
+_SIGNS = frozenset({"installs", "state.json", "state.old"})
 
 
 class LookingFiles(Files):
@@ -93,18 +97,33 @@ def folder_of(values: Mapping[str, Any]) -> Path:
 
 
 def find(values: Mapping[str, Any]) -> Device:
-    """The device that is there. Raises UsageMistake where there is none."""
+    """The device that is there. Raises UsageMistake where there is none, StorageError where it keeps this user out."""
     folder = folder_of(values)
-    if not folder.is_dir():
+    names = _names_in(folder)
+    if names.isdisjoint(_SIGNS):
+        raise UsageMistake(f"{folder} is not the data directory of an app: it has neither installs nor a state.json")
+    return look(folder)
+
+
+def _names_in(folder: Path) -> set[str]:
+    """What lies in a data directory. Raises UsageMistake where there is none, StorageError where it cannot be told."""
+    files = LookingFiles()
+    try:
+        names = {entry.name for entry in files.scan(folder)}
+        for name in names & _SIGNS:
+            files.lstat(folder / name)  # whoever may list a folder may not always enter it
+    except (FileNotFoundError, NotADirectoryError) as exc:
         raise UsageMistake(
             f"there is no folder {folder}; name the data_dir that the app gives its Updater, or the app's id for the"
             " place where it lies by default"
-        )
-    device = look(folder)
-    documents = (device.store.installs, folder / "state.json", folder / "state.old")
-    if not any(path.exists() for path in documents):
-        raise UsageMistake(f"{folder} is not the data directory of an app: it has neither installs nor a state.json")
-    return device
+        ) from exc
+    except OSError as exc:
+        raise StorageError(
+            f"the data folder {folder} cannot be read: {exc.strerror}",
+            code="state_unreadable",
+            hint="run the command as the user that the app runs as",
+        ) from exc
+    return names
 
 
 def look(folder: Path) -> Device:
@@ -126,7 +145,7 @@ def opened(args: argparse.Namespace, *, may_be_new: bool = False, **more: Any) -
     """The app's Updater, not started: no start is counted, and what it changes counts from the next start on.
 
     ``may_be_new``: also where the app never ran; the device is made then, and the service counts a new one.
-    Raises UsageMistake, and ConfigError for what ``Updater`` refuses.
+    Raises UsageMistake, ConfigError for what ``Updater`` refuses, and StorageError for a folder that cannot be read.
     """
     values = {**app_values(args), **more}
     device = look(folder_of(values)) if may_be_new else find(values)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import sys
 import threading
@@ -398,6 +400,40 @@ def test_a_version_that_nobody_told_is_not_made_up(run, tmp_path):
     said = run("doctor", "--offline", "--data-dir", tmp_path / "none")
     assert "opens the builtin, because nothing newer is installed" in said.out
     assert "0.0.0" not in said.out
+
+
+# ---- a data folder that keeps this user out ----
+
+NEEDING = ["list", "current", "verify", "rollback", "reset", "channel unset", "check", "update --unsigned"]
+
+
+@pytest.fixture(params=["closed", "listed only"])
+def kept_out(request, place, monkeypatch):
+    """Another user's data folder: everything in it is refused, and perhaps the list of its names too."""
+
+    def refusing(call):
+        def refuse(path, *arguments, **more):
+            where = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ""
+            is_within = where.startswith(f"{place.data}{os.sep}")
+            if is_within or (call is os.scandir and where == str(place.data) and request.param == "closed"):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), where)
+            return call(path, *arguments, **more)
+
+        return refuse
+
+    for name in ("stat", "lstat", "scandir", "open"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+
+
+@pytest.mark.usefixtures("kept_out")
+@pytest.mark.parametrize("command", NEEDING)
+def test_a_data_folder_that_keeps_this_user_out_is_named_with_what_to_do(run, place, command):
+    said = run(*command.split())
+    assert (said.code, said.out) == (1, "")
+    assert f"state_unreadable: the data folder {place.data} cannot be read: Permission denied" in said.err
+    document = run(*command.split(), "--json").json
+    assert (document["ok"], document["code"]) == (False, "state_unreadable")
+    assert document["hint"] == "run the command as the user that the app runs as"
 
 
 # ---- where options come from, and how commands end ----
