@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from capgo_client.verify.keys import KeyRing
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+    from pathlib import Path
 
     from capgo_client.cli.device import Device
     from capgo_client.config import Config
@@ -100,9 +102,14 @@ def _options(config: Config, device: Device, *, told: str) -> Finding:
 
 def _data(device: Device) -> Iterator[Finding]:
     folder = device.folder
-    if not folder.is_dir():
+    if not os.path.lexists(folder):
         yield Finding("data", NOTE, f"there is no {folder} yet: the app was never started here")
         return
+    if not os.path.isdir(folder):
+        hint = "move it out of the way, or name another data_dir: the app leaves it alone, and installs nothing"
+        yield Finding("data", FAIL, f"{folder} is no folder", hint)
+        return
+    yield from _rights(folder)
     if device.state_problem:
         yield Finding("data", FAIL, device.state_problem, "the app mends this by itself when it is started")
     else:
@@ -116,6 +123,15 @@ def _data(device: Device) -> Iterator[Finding]:
     free = device.files.free_bytes(folder)
     if free is not None and free < _LITTLE:
         yield Finding("data", NOTE, f"only {free // 1024**2} MiB are free there", "what does not fit is not installed")
+
+
+def _rights(folder: Path) -> Iterator[Finding]:
+    """What this user may not do there. It is asked and not tried, for nothing is to be written."""
+    for need, words in ((os.R_OK | os.X_OK, "read"), (os.W_OK, "written")):
+        if not os.access(folder, need):
+            hint = "mend its permissions, or run this command as the user that the app runs as"
+            yield Finding("data", FAIL, f"{folder} cannot be {words}: nothing new is installed", hint)
+            return
 
 
 def _fault(device: Device, bundle_id: str) -> str:
