@@ -22,6 +22,9 @@ UNREACHED = 3
 #: What shells say of a command that Ctrl-C ended.
 INTERRUPTED = 130
 
+#: What the service says of something that was named to it and that it does not have: asking again changes nothing.
+_SAID_NO = ("channel_not_found",)
+
 EXIT_CODES = (
     f"exit codes: {GOOD} good, {BAD} a promise broke, something is wrong, or it was refused, {MISUNDERSTOOD} the"
     f" command was not understood, {UNREACHED} the service could not be asked, {INTERRUPTED} Ctrl-C"
@@ -41,6 +44,5 @@ def tell_error(exc: CapgoError, *, as_json: bool) -> int:
 def _code_of(exc: CapgoError) -> int:
     if isinstance(exc, ConfigError):
         return MISUNDERSTOOD
-    if isinstance(exc, (TransferError, ReplyError)) and not isinstance(exc, ChannelRefused):
-        return UNREACHED
-    return BAD
+    said_no = isinstance(exc, ChannelRefused) or exc.code in _SAID_NO
+    return UNREACHED if isinstance(exc, (TransferError, ReplyError)) and not said_no else BAD

@@ -51,7 +51,7 @@ _BAD_REQUEST = 400
 _TOO_MANY = 429
 
 _HINTS = {
-    _NOT_FOUND: "list_channels() names those that this device may choose",
+    _NOT_FOUND: "list_channels(), or `capgo-client channel list`, names those that this device may choose",
     "channel_self_set_not_allowed": "allow devices to associate themselves in the channel's settings",
     "public_channel_self_set_not_allowed": "call unset_channel(): every device takes the public channel by itself",
 }

@@ -292,6 +292,18 @@ def test_a_channel_that_devices_may_not_choose_is_refused(run, place):
     assert (said.code, said.json["ok"]) == (1, False)
 
 
+def test_a_channel_that_does_not_exist_is_a_clear_no_and_not_an_unreached_service(run):
+    said = run("channel", "set", "nope", "--json")
+    assert (said.code, said.json["ok"], said.json["code"]) == (1, False, "channel_not_found")
+    assert "`capgo-client channel list`" in said.json["hint"]
+
+
+@pytest.mark.parametrize(("status", "code"), [(500, 3), (503, 3), (429, 3)])
+def test_a_service_that_cannot_answer_just_now_is_3(run, place, status, code):
+    place.service.set_fault(f"http-{status}")
+    assert run("channel", "set", "beta").code == code
+
+
 # ---- the doctor ----
 
 
@@ -400,6 +412,27 @@ def test_a_version_that_nobody_told_is_not_made_up(run, tmp_path):
     said = run("doctor", "--offline", "--data-dir", tmp_path / "none")
     assert "opens the builtin, because nothing newer is installed" in said.out
     assert "0.0.0" not in said.out
+
+
+@pytest.mark.parametrize(("refused", "words"), [(os.W_OK, "written"), (os.X_OK, "read")])
+def test_a_data_folder_that_may_not_be_used_has_to_be_mended(run, place, monkeypatch, refused, words):
+    monkeypatch.setattr(os, "access", lambda path, mode: not (str(path) == str(place.data) and mode & refused))
+    before = place.seen()
+    said = run("doctor", "--offline")
+    assert said.code == 1
+    assert f"FAIL  data        {place.data} cannot be {words}: nothing new is installed" in said.out.splitlines()
+    assert "run this command as the user that the app runs as" in said.out
+    assert said.out.splitlines()[-1] == "One thing has to be mended."
+    assert place.seen() == before
+
+
+@pytest.mark.parametrize("kind", ["file", "dangling link"])
+def test_what_lies_in_the_place_of_the_data_folder_has_to_be_mended(run, tmp_path, kind):
+    there = tmp_path / "there"
+    there.write_text("mine") if kind == "file" else there.symlink_to(tmp_path / "nowhere")
+    said = run("doctor", "--offline", "--version", "1.4.0", "--data-dir", there)
+    assert said.code == 1
+    assert f"FAIL  data        {there} is no folder" in said.out.splitlines()
 
 
 # ---- a data folder that keeps this user out ----
