@@ -22,7 +22,6 @@ from capgo_client.verify.keys import KeyRing
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
-    from pathlib import Path
 
     from capgo_client.cli.device import Device
     from capgo_client.config import Config
@@ -36,6 +35,15 @@ _LITTLE = 100 * 1024 * 1024
 _GOOD_ANSWERS = ("update", "up_to_date", "builtin")
 #: A version that may stand in for one that nobody told; only so that everything else can be looked at.
 _UNTOLD = "0.0.0"
+
+#: What can be wrong with the data directory as such, and what to do about it.
+_MISSING, _NO_FOLDER, _CLOSED, _READ_ONLY = "is not there", "is no folder", "cannot be read", "cannot be written"
+_PERMISSIONS = "mend its permissions, or run this command as the user that the app runs as"
+_MISFITS = {
+    _NO_FOLDER: "move it out of the way, or name another data_dir; the app leaves it alone, for it may be yours",
+    _CLOSED: _PERMISSIONS,
+    _READ_ONLY: _PERMISSIONS,
+}
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -101,15 +109,32 @@ def _options(config: Config, device: Device, *, told: str) -> Finding:
 
 
 def _data(device: Device) -> Iterator[Finding]:
-    folder = device.folder
-    if not os.path.lexists(folder):
+    folder, misfit = device.folder, _misfit(device)
+    if misfit == _MISSING:
         yield Finding("data", NOTE, f"there is no {folder} yet: the app was never started here")
-        return
-    if not os.path.isdir(folder):
-        hint = "move it out of the way, or name another data_dir: the app leaves it alone, and installs nothing"
-        yield Finding("data", FAIL, f"{folder} is no folder", hint)
-        return
-    yield from _rights(folder)
+    elif misfit:
+        yield Finding("data", FAIL, f"{folder} {misfit}: nothing new is installed", _MISFITS[misfit])
+    if misfit in ("", _READ_ONLY):
+        yield from _contents(device)
+
+
+def _misfit(device: Device) -> str:
+    """Why the data directory cannot be used, or empty. Rights are asked for and not tried: nothing is written."""
+    folder = device.folder
+    try:
+        if not device.files.exists(folder):
+            return _MISSING
+        if not folder.is_dir():
+            return _NO_FOLDER
+    except PermissionError:
+        return _CLOSED
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return _CLOSED
+    return "" if os.access(folder, os.W_OK) else _READ_ONLY
+
+
+def _contents(device: Device) -> Iterator[Finding]:
+    folder = device.folder
     if device.state_problem:
         yield Finding("data", FAIL, device.state_problem, "the app mends this by itself when it is started")
     else:
@@ -123,15 +148,6 @@ def _data(device: Device) -> Iterator[Finding]:
     free = device.files.free_bytes(folder)
     if free is not None and free < _LITTLE:
         yield Finding("data", NOTE, f"only {free // 1024**2} MiB are free there", "what does not fit is not installed")
-
-
-def _rights(folder: Path) -> Iterator[Finding]:
-    """What this user may not do there. It is asked and not tried, for nothing is to be written."""
-    for need, words in ((os.R_OK | os.X_OK, "read"), (os.W_OK, "written")):
-        if not os.access(folder, need):
-            hint = "mend its permissions, or run this command as the user that the app runs as"
-            yield Finding("data", FAIL, f"{folder} cannot be {words}: nothing new is installed", hint)
-            return
 
 
 def _fault(device: Device, bundle_id: str) -> str:
