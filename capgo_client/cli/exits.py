@@ -32,13 +32,14 @@ EXIT_CODES = (
 
 
 def tell_error(exc: CapgoError, *, as_json: bool) -> int:
-    """Print what went wrong and what to do; return the exit code."""
-    if as_json:
+    """Print what went wrong and what to do; return the exit code. A mistake is a sentence, also under ``--json``."""
+    code = _code_of(exc)
+    if as_json and code != MISUNDERSTOOD:
         document = {"ok": False, "code": exc.code, "problem": exc.message, "hint": exc.hint}
         sys.stdout.write(f"{json.dumps(document)}\n")
     else:
         sys.stderr.write(f"capgo-client: {exc.code}: {exc}\n")
-    return _code_of(exc)
+    return code
 
 
 def _code_of(exc: CapgoError) -> int:

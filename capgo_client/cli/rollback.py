@@ -8,7 +8,8 @@ from capgo_client.bundle import BUILTIN_ID
 from capgo_client.cli.answers import add_json, plain, tell
 from capgo_client.cli.app_options import DEVICE, add_app_options
 from capgo_client.cli.device import opened, version_of
-from capgo_client.cli.exits import BAD, GOOD
+from capgo_client.cli.exits import GOOD
+from capgo_client.errors import BundleError
 
 if TYPE_CHECKING:
     import argparse
@@ -36,18 +37,20 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    """Queue the version before; 1 where there is none.
+    """Queue the version before.
 
     Raises:
         UsageMistake: There is no such app.
-        BundleError, StorageError: It cannot be opened, or cannot be written down.
+        BundleError, StorageError: There is none, it cannot be opened, or cannot be written down.
     """
     with opened(args, allow_manual_bundle_error=True) as (updater, device):
         state = device.state
         if state.current == BUILTIN_ID:
-            words = "the builtin is open: nothing stands behind it"
-            tell(args, [words], {"ok": False, "code": "bundle_protected", "problem": words})
-            return BAD
+            raise BundleError(
+                "the builtin is open: nothing stands behind it",
+                code="bundle_protected",
+                hint="`capgo-client reset` takes back what is queued, and a new installer brings another builtin",
+            )
         left, target = plain(version_of(state, state.current)), _before(state)
         bundle = updater.set_next(target)
         if args.condemn:

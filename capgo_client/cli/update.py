@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from capgo_client.bundle import BUILTIN_ID
-from capgo_client.cli.answers import add_json, tell
+from capgo_client.cli.answers import add_json, plain, tell
 from capgo_client.cli.app_options import INSTALLING, add_app_options, app_values
 from capgo_client.cli.check import add_new_device, described
 from capgo_client.cli.device import opened, version_of
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from capgo_client.updater import Updater
 
 __all__ = ["register", "run"]
+
+_CHANGE = "change what the code names: a rule of the channel, or the key that it was uploaded with"
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -112,6 +114,14 @@ def _tell(args: argparse.Namespace, outcome: Outcome, *, running: str, bundle: B
         lines.append(f"installed: {bundle.version} ({bundle.id}), every file verified")
     if queued and bundle is not None:
         lines.append(f"queued: the app opens {bundle.version} at its next start")
-    ok = not isinstance(outcome, Blocked)
-    tell(args, lines, {"ok": ok, "kind": outcome.kind, "running": running, "bundle": facts, "queued": queued})
+    told = {"kind": outcome.kind, "running": running, "bundle": facts, "queued": queued}
+    tell(args, lines, {**_verdict(outcome), **told})
     sys.stdout.flush()
+
+
+def _verdict(outcome: Outcome) -> dict[str, Any]:
+    """Whether all is well, and as every answer says it where it is not: why, and what to do."""
+    if not isinstance(outcome, Blocked):
+        return {"ok": True}
+    hint = "the person has to install the app anew" if outcome.breaking else _CHANGE
+    return {"ok": False, "code": outcome.code, "problem": plain(outcome.message or outcome.code), "hint": hint}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from capgo_client.cli.answers import add_json, tell
 from capgo_client.cli.mistakes import UsageMistake
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from capgo_client.verify.bound import Sealed
 
 __all__ = ["register", "run"]
+
+#: What to do about it where the error has no better word.
+_ANEW = "mend the folder, seal it again with `capgo-client seal`, and pack it anew"
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -54,19 +57,23 @@ def run(args: argparse.Namespace) -> int:
         sealed = _checked(args.bundle)
         _hold_to(args, sealed)
     except (ArchiveError, BindingError) as exc:
-        tell(args, [f"{exc.code}: {exc}"], {"ok": False, "code": exc.code, "problem": str(exc)})
+        tell(args, [f"{exc.code}: {exc}"], _as_document(exc))
         return 1
     tell(args, [_in_words(sealed)], {"ok": True, **asdict(sealed)})
     return 0
 
 
+def _as_document(exc: ArchiveError | BindingError) -> dict[str, Any]:
+    return {"ok": False, "code": exc.code, "problem": exc.message, "hint": exc.hint or _ANEW}
+
+
 def _hold_to(args: argparse.Namespace, sealed: Sealed) -> None:
-    for code, wanted, found in (
-        ("bound_app", args.app_id, sealed.app_id),
-        ("bound_version", args.version, sealed.version),
+    for code, wanted, found, hint in (
+        ("bound_app", args.app_id, sealed.app_id, "upload it for that app, or seal it for this one"),
+        ("bound_version", args.version, sealed.version, "seal and upload with the same version"),
     ):
         if wanted and wanted != found:
-            raise BindingError(f"it was sealed as {_plain(found)}, not {wanted}", code=code)
+            raise BindingError(f"it was sealed as {_plain(found)}, not {wanted}", code=code, hint=hint)
 
 
 def _plain(text: str) -> str:

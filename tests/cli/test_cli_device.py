@@ -255,7 +255,21 @@ def test_there_is_nothing_behind_the_builtin(run, place):
     run("reset")
     assert place.opens() == "1.4.0"
     said = run("rollback", "--json")
-    assert (said.code, said.json["code"]) == (1, "bundle_protected")
+    assert (said.code, said.json["ok"], said.json["code"]) == (1, False, "bundle_protected")
+    assert said.json["problem"] == "the builtin is open: nothing stands behind it"
+    assert "`capgo-client reset` takes back what is queued" in said.json["hint"]
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [("disable_auto_update_to_major", "install the app anew"), ("disable_emulator", "a rule of the channel")],
+)
+def test_an_update_that_a_rule_keeps_from_this_device_says_which_and_what_to_do(run, place, code, hint):
+    place.service.set_fault(f"blocked-{code.replace('_', '-')}")
+    said = run("update", "--unsigned", "--json")
+    assert (said.code, said.json["ok"], said.json["kind"], said.json["code"]) == (1, False, "blocked", code)
+    assert said.json["problem"]
+    assert hint in said.json["hint"]
 
 
 def test_reset_opens_the_builtin_and_keeps_what_was_downloaded(run, place):
@@ -570,4 +584,10 @@ def test_another_version_of_the_installer_than_the_app_told_is_a_mistake(run):
 
 
 def test_options_that_the_updater_refuses_are_2(run):
-    assert run("check", "--json", "--update-url", "http://example.com/").code == 2
+    assert run("check", "--update-url", "http://example.com/").code == 2
+
+
+def test_a_mistake_in_an_option_is_a_sentence_on_standard_error_also_under_json(run):
+    said = run("check", "--json", "--update-url", "http://example.com/")
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("capgo-client: invalid_config: update_url: ")

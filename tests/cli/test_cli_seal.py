@@ -525,7 +525,10 @@ def test_what_is_not_as_it_was_sealed_is_told_with_its_code(run, sealed, spoil, 
     done = run("verify-seal", path)
     assert done.code == 1
     assert re.match(told, done.out)
-    assert json.loads(run("verify-seal", path, "--json").out)["code"] == told.split(":")[0]
+    document = json.loads(run("verify-seal", path, "--json").out)
+    assert (document["ok"], document["code"]) == (False, told.split(":")[0])
+    assert document["hint"]
+    assert document["hint"] not in document["problem"]
 
 
 def test_an_archive_that_no_device_opens_is_told_with_its_code(run, sealed, tmp_path):
