@@ -19,10 +19,8 @@ from typing import TYPE_CHECKING, Any
 from capgo_client.cli.answers import add_json, tell
 from capgo_client.cli.exits import GOOD
 from capgo_client.cli.mistakes import UsageMistake
-from capgo_client.cli.publishing import private_key, source_tree, tell_refusal, tell_remarks
+from capgo_client.cli.publishing import private_key, published_version, source_tree, tell_refusal, tell_remarks
 from capgo_client.cli.source_tree import Refusal
-from capgo_client.errors import ConfigError
-from capgo_client.options import checked_version
 from capgo_client.testing import make_bundle
 
 if TYPE_CHECKING:
@@ -89,10 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    try:
-        checked_version(args.version)
-    except ConfigError as exc:
-        raise UsageMistake(str(exc)) from exc
+    published_version(args.version)
     if not args.manifest and (args.base_url is not None or args.no_brotli):
         raise UsageMistake("--base-url and --no-brotli say how a --manifest is made; give --manifest as well")
     if args.no_encrypt and args.keys is None:

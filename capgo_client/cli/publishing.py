@@ -9,6 +9,8 @@ from capgo_client.cli.answers import tell
 from capgo_client.cli.exits import BAD
 from capgo_client.cli.mistakes import UsageMistake
 from capgo_client.cli.source_tree import Refusal, SourceTree, read_source_tree
+from capgo_client.errors import ConfigError
+from capgo_client.options import checked_version
 from capgo_client.testing import BundleKeys
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["private_key", "source_tree", "tell_refusal", "tell_remarks"]
+__all__ = ["private_key", "published_version", "source_tree", "tell_refusal", "tell_remarks"]
 
 #: So many refusals are told one by one.
 _SHOWN = 20
@@ -30,6 +32,14 @@ def private_key(path: Path | None) -> BundleKeys | None:
         return BundleKeys.load(path.read_text("utf-8"))
     except (OSError, ValueError) as exc:
         raise UsageMistake(f"--keys {path}: {exc}; it takes the private key that Capgo's command line made") from exc
+
+
+def published_version(version: str) -> None:
+    """Raise UsageMistake unless devices can tell how old it is."""
+    try:
+        checked_version(version)
+    except ConfigError as exc:
+        raise UsageMistake(str(exc)) from exc
 
 
 def source_tree(folder: Path, *, to_seal: bool = True) -> SourceTree:

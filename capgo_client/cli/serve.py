@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from capgo_client.cli.choosing import find, listing
 from capgo_client.cli.interrupts import interruptible
 from capgo_client.cli.mistakes import UsageMistake
-from capgo_client.cli.publishing import private_key
+from capgo_client.cli.publishing import private_key, published_version, source_tree, tell_refusal, tell_remarks
 from capgo_client.seams import Clock
 from capgo_client.testing import (
     Service,
@@ -29,10 +29,11 @@ from capgo_client.testing.faults import ENDPOINTS
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
-    from capgo_client.testing import Fault, MadeBundle, Reply, Request
+    from capgo_client.cli.source_tree import Refusal
+    from capgo_client.testing import BundleKeys, Fault, MadeBundle, Reply, Request
     from capgo_client.testing.control import Decision
     from capgo_client.testing.tls import Kind
 
@@ -83,7 +84,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until Ctrl-C or SIGTERM.
+    """Serve until Ctrl-C or SIGTERM; 1 when the folder holds what no device would install.
 
     Raises:
         UsageMistake: The options make no sense together.
@@ -93,7 +94,10 @@ def run(args: argparse.Namespace) -> int:
         return 0
     _check(args)
     faults = [find(name) for name in args.fault]
-    bundle = _bundle(args)
+    keys = private_key(args.keys)
+    if refused := _refused(args):
+        return tell_refusal(args, "served", refused)
+    bundle = _bundle(args, keys)
     with contextlib.suppress(KeyboardInterrupt), interruptible(), ExitStack() as stack:
         log = _Log(as_json=args.json)
         service = stack.enter_context(_service(args, faults, log))
@@ -118,17 +122,28 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageMistake(f"--probability {args.probability:g}: a chance is from 0 to 1")
     if (args.bundle is None) != (args.version is None):
         raise UsageMistake("--bundle and --version belong together: the folder, and the version that it is")
+    if args.version is not None:
+        published_version(args.version)
     if args.bundle is None and (args.keys or args.manifest):
         raise UsageMistake("--keys and --manifest say how --bundle is offered; give a --bundle as well")
 
 
-def _bundle(args: argparse.Namespace) -> MadeBundle | None:
+def _refused(args: argparse.Namespace) -> Sequence[Refusal]:
+    """What no device would install of the folder, told as ``pack`` tells it. Raises UsageMistake."""
+    if args.bundle is None:
+        return ()
+    tree = source_tree(args.bundle, to_seal=False)
+    tell_remarks(tree)
+    return tree.refused
+
+
+def _bundle(args: argparse.Namespace, keys: BundleKeys | None) -> MadeBundle | None:
     if args.bundle is None:
         return None
-    if not args.bundle.is_dir():
-        raise UsageMistake(f"--bundle {args.bundle}: there is no such folder")
     try:
-        return make_bundle(args.version, args.bundle, keys=private_key(args.keys), manifest=args.manifest)
+        return make_bundle(args.version, args.bundle, keys=keys, manifest=args.manifest)
+    except OSError as exc:
+        raise UsageMistake(f"{exc.filename} cannot be read: {exc.strerror}") from exc
     except (ImportError, ValueError) as exc:
         raise UsageMistake(f"--bundle {args.bundle}: {exc}") from exc
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import os
@@ -261,6 +262,7 @@ def test_the_list_has_every_fault_with_its_description(command):
         (["--bundle", "."], "belong together"),
         (["--manifest"], "give a --bundle as well"),
         (["--bundle", "nowhere", "--version", "1.1.0"], "no such folder"),
+        (["--bundle", ".", "--version", "latest"], "'latest' is not semver"),
         (["--bundle", ".", "--version", "1.1.0", "--keys", "nowhere.pem"], "private key"),
         (["--bundle", ".", "--version", "1.1.0", "--keys", __file__], "private key"),
         (["--fault", "http-500", "--on", "nowhere"], "invalid choice"),
@@ -286,3 +288,39 @@ def test_a_taken_port_ends_with_2_and_names_it(command):
     assert answered.returncode == 2
     assert f"--port {port}" in answered.stderr
     assert "Traceback" not in answered.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has neither pipes in folders nor links for everybody")
+@pytest.mark.parametrize("what", ["is a link that leads to no file", "is neither a file nor a folder"])
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["in words", "as JSON"])
+def test_a_folder_that_no_device_would_install_is_not_served(command, tmp_path, what, form):
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    (folder / "main.py").write_text("print()")
+    (folder / "odd").symlink_to("nowhere") if "link" in what else os.mkfifo(folder / "odd")
+
+    answered = command("serve", "--bundle", folder, "--version", "1.1.0", *form)
+
+    assert answered.returncode == 1
+    assert f"refused: archive_type: odd {what}" in answered.stderr
+    assert answered.stderr.endswith("not served: no device would install this bundle\n")
+    if form:
+        assert json.loads(answered.stdout)["refused"] == [{"code": "archive_type", "problem": f"odd {what}"}]
+
+
+def test_an_empty_folder_is_a_mistake(command, tmp_path):
+    (tmp_path / "bundle").mkdir()
+    answered = command("serve", "--bundle", "bundle", "--version", "1.1.0")
+    assert answered.returncode == 2
+    assert "there is no file in it" in answered.stderr
+
+
+def test_a_file_of_the_bundle_that_cannot_be_read_is_named(tmp_path, capsys, monkeypatch):
+    (tmp_path / "main.py").write_text("print()")
+
+    def refuse(path, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert main(["serve", "--bundle", str(tmp_path), "--version", "1.1.0"]) == 2
+    assert f"{tmp_path / 'main.py'} cannot be read: Permission denied" in capsys.readouterr().err
