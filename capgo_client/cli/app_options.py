@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import difflib
 import os
+import re
 import sys
 from dataclasses import dataclass
 from importlib import import_module
@@ -27,6 +28,8 @@ __all__ = ["ASKING", "DEVICE", "INSTALLING", "Setting", "add_app_options", "app_
 _PREFIX = "CAPGO_CLIENT_"
 _TABLE_FILE = "pyproject.toml"
 _TABLE_HEAD = "[tool.capgo]"
+#: Where there is no such key, there is no table, and nothing to read TOML with is needed.
+_CAPGO_KEY = re.compile(r"""(?<![\w/-])capgo["']?\s*[].=]""")
 _ARMOUR = "-----BEGIN"
 _SWITCH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _DOWNGRADES = {"above_builtin": "above_builtin", "yes": True, "no": False}
@@ -34,13 +37,17 @@ _DOWNGRADES = {"above_builtin": "above_builtin", "yes": True, "no": False}
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One option. ``kind``: a text, a path, several key files, yes or no, or one of ``choices``."""
+    """One option. ``kind``: a text, a path, several key files, yes or no, or one of ``choices``.
+
+    ``switched``: which of the choices false and true stand for, where ``Updater`` takes them too.
+    """
 
     name: str
     help: str
     kind: Literal["text", "path", "keys", "switch"] = "text"
     metavar: str = ""
     choices: tuple[str, ...] = ()
+    switched: tuple[str, ...] = ()
 
     @property
     def flag(self) -> str:
@@ -73,8 +80,8 @@ class Setting:
 
     def from_table(self, value: object, where: str) -> Any:
         """What the table says. Raises UsageMistake."""
-        if self.name == "allow_downgrade" and isinstance(value, bool):
-            return "yes" if value else "no"
+        if self.switched and isinstance(value, bool):
+            return self.switched[value]
         if self.kind == "keys" and isinstance(value, str):
             return [value]
         wanted: type = {"switch": bool, "keys": list}.get(self.kind, str)
@@ -98,13 +105,15 @@ _SETTINGS = (
     Setting("builtin", "the folder that ships with the app", "path", "DIR"),
     Setting("public_key", "the publisher's public key (PEM); may be repeated", "keys", "FILE"),
     Setting("require_bound", "refuse bundles without a record of their own", "switch"),
-    Setting("allow_downgrade", "which older versions may come back", choices=tuple(_DOWNGRADES)),
+    Setting(
+        "allow_downgrade", "which older versions may come back", choices=tuple(_DOWNGRADES), switched=("no", "yes")
+    ),
     Setting("entry", "a file that every bundle must have", metavar="NAME"),
     Setting("default_channel", "the channel to ask for", metavar="NAME"),
     Setting("update_url", "where updates are asked for; default: Capgo's own", metavar="URL"),
     Setting("stats_url", "where statistics go; default: Capgo's own", metavar="URL"),
     Setting("channel_url", "where channels are asked for; default: Capgo's own", metavar="URL"),
-    Setting("auto_update", "the app's mode", choices=MODES),
+    Setting("auto_update", "the app's mode", choices=MODES, switched=("off", "atBackground")),
     Setting("device_id", "the device's UUID; default: the one in the data directory", metavar="UUID"),
     Setting("proxy", "an HTTP proxy; default: the environment's", metavar="URL"),
     Setting("allow_http", "permit plain http beyond loopback", "switch"),
@@ -175,7 +184,7 @@ def _read_table(*, is_needed: bool) -> dict[str, Any]:
         text = path.read_text("utf-8") if path.is_file() else ""
     except (OSError, ValueError) as exc:
         raise UsageMistake(f"{_TABLE_FILE} cannot be read: {exc}") from exc
-    if _TABLE_HEAD not in text:
+    if not _CAPGO_KEY.search(text):
         return {}
     toml = toml_reader()
     if toml is None:
@@ -185,10 +194,18 @@ def _read_table(*, is_needed: bool) -> dict[str, Any]:
         sys.stderr.write(f"note: {why}; only options and the environment count\n")
         return {}
     try:
-        table = toml.loads(text).get("tool", {}).get("capgo", {})
+        return _table_within(toml.loads(text))
     except ValueError as exc:
         raise UsageMistake(f"{_TABLE_FILE} is no TOML: {exc}") from exc
-    return dict(table)
+
+
+def _table_within(document: Any) -> dict[str, Any]:
+    """The table, however it is spelled; empty where there is none. Raises UsageMistake where it is something else."""
+    for name in ("tool", "capgo"):
+        document = document.get(name, {})
+        if not isinstance(document, dict):
+            raise UsageMistake(f"{name} in {_TABLE_FILE} is no table; write {_TABLE_HEAD}, and the settings below it")
+    return dict(document)
 
 
 def toml_reader() -> Any:

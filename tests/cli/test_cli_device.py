@@ -517,6 +517,48 @@ def test_a_table_that_cannot_be_meant_is_a_mistake(run, tmp_path, table, said):
     assert (answer.code, said in answer.err) == (2, True), answer.err
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[ tool.capgo ]\napp_id = "{}"',
+        '[tool."capgo"]\napp_id = "{}"',
+        '[tool]\ncapgo.app_id = "{}"',
+        'tool = {{ capgo = {{ app_id = "{}" }} }}',
+        '[tool]\ncapgo = {{ app_id = "{}" }}',
+        'tool . capgo . app_id = "{}"',
+    ],
+)
+def test_the_table_counts_however_toml_lets_it_be_spelled(run, tmp_path, monkeypatch, text):
+    monkeypatch.delenv("CAPGO_CLIENT_APP_ID")
+    (tmp_path / "pyproject.toml").write_text(text.format(APP))
+    said = run("channel", "unset")
+    assert said.code == 0, said.err
+
+
+@pytest.mark.parametrize(
+    "text", ['[[tool.capgo]]\napp_id = "a"', "[tool]\ncapgo = 5", "tool = 3\n[capgo]\n", "[[tool]]\ncapgo.app_id = 'a'"]
+)
+def test_what_is_no_table_is_a_mistake(run, tmp_path, text):
+    (tmp_path / "pyproject.toml").write_text(text)
+    said = run("list")
+    assert said.code == 2
+    assert "in pyproject.toml is no table; write [tool.capgo]" in said.err
+
+
+@pytest.mark.parametrize(("value", "mode"), [("true", "atBackground"), ("false", "off")])
+def test_the_mode_in_the_table_may_be_true_or_false_as_the_updater_takes_it(run, tmp_path, value, mode):
+    (tmp_path / "pyproject.toml").write_text(f"[tool.capgo]\nauto_update = {value}\n")
+    assert f", mode {mode}" in run("doctor", "--offline").out
+
+
+@pytest.mark.usefixtures("without_toml")
+@pytest.mark.parametrize("text", ['dependencies = ["capgo-client[cli]"]', 'Homepage = "https://capgo.app"'])
+def test_a_project_that_only_mentions_us_has_no_table(run, tmp_path, text):
+    (tmp_path / "pyproject.toml").write_text(f"[project]\n{text}\n")
+    said = run("list")
+    assert (said.code, said.err) == (0, "")
+
+
 @pytest.fixture
 def without_toml(tmp_path, monkeypatch):
     """A Python before 3.11 with nothing more than the library, in the folder of a project with a table."""
