@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from capgo_client.cli.durations import seconds
 from capgo_client.cli.exits import INTERRUPTED
 from capgo_client.cli.interrupts import interruptible
 from capgo_client.cli.mistakes import UsageMistake
@@ -64,7 +65,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="where to try, on the disk in question; default: beside the data of this user's apps",
     )
     parser.add_argument("--step", type=int, default=1, metavar="N", help="try every N-th file operation; default: 1")
-    parser.add_argument("--seconds", type=float, metavar="S", help="how long --random goes on; default: until Ctrl-C")
+    parser.add_argument("--seconds", type=seconds, metavar="S", help="how long --random goes on; default: until Ctrl-C")
     parser.add_argument("--seed", type=int, metavar="N", help="draw the random moments repeatably")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every point")
     parser.set_defaults(run=run)
@@ -102,8 +103,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UsageMistake: The options make no sense, or the folder cannot be used.
     """
-    if args.step < 1 or (args.seconds is not None and args.seconds <= 0):
-        raise UsageMistake("--step is at least 1, --seconds more than 0")
+    if args.step < 1:
+        raise UsageMistake(f"--step {args.step}: at least 1")
     if args.json is not None and not args.json.absolute().parent.is_dir():
         raise UsageMistake(f"--json {args.json}: there is no folder {args.json.parent}")
     chosen = OPERATIONS if "all" in (args.operation or ()) else dict.fromkeys(args.operation or _INSTALLS)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capgo_client.cli.choosing import choose
+from capgo_client.cli.durations import seconds, seconds_or_none_at_all
 from capgo_client.cli.interrupts import interruptible
 from capgo_client.cli.launching import App
 from capgo_client.cli.mistakes import UsageMistake
@@ -47,13 +48,17 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--faults", default="all", metavar="WHICH", help="names and groups with commas between; default: all"
     )
     parser.add_argument("--seed", type=int, metavar="S", help="shuffle the faults, repeatably")
-    parser.add_argument("--timeout", type=float, default=20.0, metavar="SECONDS", help="for one launch; default: 20")
+    parser.add_argument("--timeout", type=seconds, default=20.0, metavar="SECONDS", help="for one launch; default: 20")
     parser.add_argument(
-        "--grace", type=float, default=1.0, metavar="SECONDS", help="what a busy machine may add to start(); default: 1"
+        "--grace",
+        type=seconds_or_none_at_all,
+        default=1.0,
+        metavar="SECONDS",
+        help="what a busy machine may add to start(); default: 1",
     )
     parser.add_argument(
         "--patience",
-        type=float,
+        type=seconds_or_none_at_all,
         default=4.0,
         metavar="SECONDS",
         help="how long a check and its download may go on after the app said ready; default: 4",
@@ -72,8 +77,8 @@ def run(args: argparse.Namespace) -> int:
     """
     if not args.app.is_file():
         raise UsageMistake(f"--app {args.app}: there is no such file; name the one that you give to python")
-    if args.launches < 1 or args.timeout <= 0 or min(args.grace, args.patience) < 0:
-        raise UsageMistake("--launches is at least 1, --timeout more than 0, --grace and --patience not less")
+    if args.launches < 1:
+        raise UsageMistake(f"--launches {args.launches}: at least 1")
     for path in filter(None, (args.json, args.junit)):
         if not path.absolute().parent.is_dir():
             raise UsageMistake(f"{path} cannot be written: there is no folder {path.parent}")

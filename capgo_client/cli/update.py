@@ -10,6 +10,7 @@ from capgo_client.cli.answers import add_json, plain, tell
 from capgo_client.cli.app_options import INSTALLING, add_app_options, app_values
 from capgo_client.cli.check import add_new_device, described
 from capgo_client.cli.device import opened, version_of
+from capgo_client.cli.durations import seconds
 from capgo_client.cli.exits import BAD, GOOD
 from capgo_client.cli.interrupts import interruptible
 from capgo_client.cli.mistakes import UsageMistake
@@ -44,7 +45,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--unsigned", action="store_true", help="the app has no public key")
     parser.add_argument("--channel", default="", metavar="NAME", help="ask for this one, this time")
     parser.add_argument("--no-queue", action="store_true", help="install it, and leave the app at what it opens")
-    parser.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="for the download; default 600")
+    parser.add_argument(
+        "--timeout", type=seconds, default=600.0, metavar="SECONDS", help="for the download; default 600"
+    )
     add_new_device(parser)
     add_json(parser)
     parser.set_defaults(run=run)
@@ -69,8 +72,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    if args.timeout <= 0:
-        raise UsageMistake(f"--timeout {args.timeout:g}: more than 0 seconds")
     has_key = bool(app_values(args).get("public_key"))
     if has_key and args.unsigned:
         raise UsageMistake("--unsigned contradicts the public key that was given, perhaps in pyproject.toml")

@@ -629,6 +629,28 @@ def test_options_that_the_updater_refuses_are_2(run):
     assert run("check", "--update-url", "http://example.com/").code == 2
 
 
+@pytest.mark.parametrize("given", ["nan", "inf", "-inf", "0", "-1", "soon"])
+@pytest.mark.parametrize(
+    "option",
+    ["update --unsigned --timeout", "simulate --app start.py --timeout", "selftest --random --seconds"],
+)
+def test_only_a_time_that_ends_is_one(run, capsys, option, given):
+    words = option.split()
+    with pytest.raises(SystemExit) as ended:
+        run(*words[:-1], f"{words[-1]}={given}")
+    assert ended.value.code == 2
+    assert (
+        f"argument {words[-1]}: {given!r} is not possible; a number of seconds, more than 0" in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("option", ["--grace", "--patience"])
+def test_what_a_simulation_adds_to_a_time_ends_too(run, capsys, option):
+    with pytest.raises(SystemExit):
+        run("simulate", "--app", "start.py", f"{option}=nan")
+    assert f"argument {option}: 'nan' is not possible; a number of seconds, 0 or more" in capsys.readouterr().err
+
+
 def test_a_mistake_in_an_option_is_a_sentence_on_standard_error_also_under_json(run):
     said = run("check", "--json", "--update-url", "http://example.com/")
     assert (said.code, said.out) == (2, "")

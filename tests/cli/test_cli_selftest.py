@@ -56,8 +56,8 @@ def test_a_failure_is_printed_with_what_is_wrong_and_ends_with_1(monkeypatch, tm
     ("arguments", "words"),
     [
         ([], "one of the arguments --crash --random is required"),
-        (["--crash", "--step", "0"], "--step is at least 1"),
-        (["--random", "--seconds", "0"], "--seconds more than 0"),
+        (["--crash", "--step", "0"], "--step 0: at least 1"),
+        (["--random", "--seconds", "0"], "a number of seconds, more than 0"),
         (["--crash", "--folder", "missing/too"], "name a folder that you may write with --folder"),
         (["--crash", "--json", "missing/file.json"], "there is no folder missing"),
     ],
