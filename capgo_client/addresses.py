@@ -10,6 +10,8 @@ from capgo_client.options import need, shown
 
 __all__ = ["checked_pins", "checked_proxy", "checked_url"]
 
+#: The longest name that is shown as it was typed (characters).
+_SHOWN = 60
 _SHA256_BYTES, _PIN_LENGTH = 32, 44
 #: What the name of a pinned host is made of. Others (``*``, an umlaut, an IPv6 address) would match no certificate's
 #: host as it is asked for, and so pin nothing.
@@ -30,9 +32,19 @@ def checked_url(name: str, value: object, *, allow_http: bool) -> str:
     except ValueError:
         raise ConfigError(f"{name}: this is not a URL", hint=f"allowed: {allowed}") from None  # it would repeat it
     where = f"{parts.scheme}://{host or ''}"  # never more: a user, a password or a key may be in the rest
+    if not host:
+        where = _as_typed(str(value)) or where
     need(parts.scheme in ("http", "https") and host and not any(c.isspace() for c in str(value)), name, where, allowed)
     need(parts.scheme == "https" or allow_http or _is_loopback(host or ""), name, where, allowed)
     return str(value)
+
+
+def _as_typed(text: str) -> str:
+    """What was written where a URL was to be, where it is a mere host's name; empty where it may hold a secret."""
+    name, slash, _ = text.partition("/")  # a key may be in the path
+    host, colon, port = name.partition(":")
+    is_plain = bool(host) and set(host) <= _HOST and port.isdecimal() == bool(colon) and len(name) <= _SHOWN
+    return name + ("/..." if slash else "") if is_plain else ""
 
 
 def checked_proxy(value: str | None) -> str | None:

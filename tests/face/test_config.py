@@ -183,6 +183,28 @@ def test_plain_http_beyond_loopback_can_be_allowed(app):
     app.updater(update_url="http://updates.example.org/u", allow_http=True)
 
 
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("nonsense", "'nonsense'"),
+        ("updates.example.com", "'updates.example.com'"),
+        ("localhost:8000", "'localhost:8000'"),
+        ("updates.example.com/k/kept-to-us", "'updates.example.com/...'"),
+        ("me:kept-to-us", "'me://'"),
+        ("me:kept-to-us@x", "'me://'"),
+        ("x?key=kept-to-us", "'://'"),
+        ("x#kept-to-us", "'://'"),
+        ("kept-to-us" * 10, "'://'"),
+        ("file:///kept-to-us", "'file://'"),
+    ],
+)
+@pytest.mark.parametrize("name", URLS)
+def test_what_is_no_url_is_told_as_it_was_typed_where_it_holds_no_secret(app, name, typed, told):
+    with pytest.raises(ConfigError) as caught:
+        app.updater(**{name: typed})
+    assert caught.value.message == f"{name}: {told} is not possible"
+
+
 def test_an_empty_update_url_turns_checks_off(app):
     updater = app.launch(update_url="", auto_update="always")
     assert updater.wait(5)
