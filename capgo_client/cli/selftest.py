@@ -15,6 +15,7 @@ from capgo_client.cli.durations import seconds
 from capgo_client.cli.exits import INTERRUPTED
 from capgo_client.cli.interrupts import interruptible
 from capgo_client.cli.mistakes import UsageMistake
+from capgo_client.cli.report_files import expect_writable, write_report
 from capgo_client.platforms import system
 from capgo_client.seams import Clock
 from capgo_client.testing import BundleKeys, Service
@@ -105,8 +106,8 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.step < 1:
         raise UsageMistake(f"--step {args.step}: at least 1")
-    if args.json is not None and not args.json.absolute().parent.is_dir():
-        raise UsageMistake(f"--json {args.json}: there is no folder {args.json.parent}")
+    if args.json is not None:
+        expect_writable(args.json)
     chosen = OPERATIONS if "all" in (args.operation or ()) else dict.fromkeys(args.operation or _INSTALLS)
     tallies = [_Tally(OPERATIONS[name]) for name in chosen]
     code = 0
@@ -123,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
         f"{tally.operation.name:<14} {tally.cut:>5} points cut off, failures: {tally.failures}\n" for tally in tallies
     )
     if args.json is not None:
-        args.json.write_text(json.dumps([_as_json(tally) for tally in tallies], indent=1) + "\n", "utf-8")
+        write_report(args.json, json.dumps([_as_json(tally) for tally in tallies], indent=1) + "\n")
     return 1 if any(tally.failures for tally in tallies) else code
 
 

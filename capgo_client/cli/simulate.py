@@ -15,6 +15,7 @@ from capgo_client.cli.launching import App
 from capgo_client.cli.mistakes import UsageMistake
 from capgo_client.cli.planning import HEALTHY, plan
 from capgo_client.cli.progress import is_watched, progress
+from capgo_client.cli.report_files import expect_writable, write_report
 from capgo_client.cli.reports import Summary, as_json, as_junit, as_line, as_lines, header
 from capgo_client.cli.simulation import Simulation, obstacle
 from capgo_client.testing import Service
@@ -80,8 +81,7 @@ def run(args: argparse.Namespace) -> int:
     if args.launches < 1:
         raise UsageMistake(f"--launches {args.launches}: at least 1")
     for path in filter(None, (args.json, args.junit)):
-        if not path.absolute().parent.is_dir():
-            raise UsageMistake(f"{path} cannot be written: there is no folder {path.parent}")
+        expect_writable(path)
     faults, left_out = choose(args.faults, obstacle=obstacle)
     with interruptible(), ExitStack() as stack:
         folder = Path(
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     sys.stdout.write("\n".join(["", *as_lines(summary)]) + "\n")
     for path, text in ((args.json, as_json), (args.junit, as_junit)):
         if path is not None:
-            _write(path, text(summary, app=str(args.app)))
+            write_report(path, text(summary, app=str(args.app)))
     return 0 if summary.is_good else 1
 
 
@@ -126,10 +126,3 @@ def _rows(simulation: Simulation, faults: Sequence[Fault], launches: int, seed: 
         return
     for step in plan(faults, launches - 1, seed=seed, attempts=simulation.attempts):
         yield simulation.launch(step)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as exc:
-        raise UsageMistake(f"{path} cannot be written: {exc.strerror}") from exc

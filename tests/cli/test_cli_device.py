@@ -651,6 +651,24 @@ def test_what_a_simulation_adds_to_a_time_ends_too(run, capsys, option):
     assert f"argument {option}: 'nan' is not possible; a number of seconds, 0 or more" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["simulate --app start.py --json", "simulate --app start.py --junit", "selftest --random --seconds 1 --json"],
+)
+@pytest.mark.parametrize("obstacle", ["a folder", "no right to write"])
+def test_a_report_that_cannot_be_written_is_told_before_the_work_begins(run, tmp_path, monkeypatch, command, obstacle):
+    (tmp_path / "start.py").write_text("raise SystemExit")
+    report = tmp_path / "report"
+    if obstacle == "a folder":
+        report.mkdir()
+    else:
+        monkeypatch.setattr(os, "access", lambda path, _: str(path) not in (str(report), str(tmp_path)))
+    said = run(*command.split(), report)
+    assert (said.code, said.out) == (2, "")
+    assert f"{report} cannot be written: " in said.err
+    assert not report.is_file()
+
+
 def test_a_mistake_in_an_option_is_a_sentence_on_standard_error_also_under_json(run):
     said = run("check", "--json", "--update-url", "http://example.com/")
     assert (said.code, said.out) == (2, "")
