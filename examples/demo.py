@@ -7,6 +7,7 @@ misbehaves, as Capgo's does. Each promise is checked as it goes: the exit status
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 
@@ -19,6 +20,8 @@ AT_ONCE = 1.5
 AT_MOST = 3.1
 #: An app with a check in flight has left the process by then: close() may take 0.2 s (P9), the interpreter the rest.
 GONE = 1.0
+#: What shells say of a command that Ctrl-C ended.
+INTERRUPTED = 130
 
 #: A real mistake, made before the app could say that it works.
 BUG = 'SETTINGS = {"colour": "blue"}\nSETTINGS["color"]\n'
@@ -278,9 +281,14 @@ def main() -> int:
             for chapter in STORY:
                 stage.play(chapter)
             conclude(stage)
+        sys.stdout.flush()
     except PromiseBrokenError as exc:
         print(f"\n{paint('PROMISE BROKEN', '1;31')}  {exc}", flush=True)
         return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read this has left, as head does; nothing is said about it at the exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

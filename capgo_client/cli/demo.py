@@ -23,6 +23,9 @@ _PACKAGE = Path(capgo_client.__file__).parent
 #: A wheel has the story in the package, a checkout beside it.
 _PLACES = (_PACKAGE / "cli" / "story", _PACKAGE.parent / "examples")
 
+#: How long the story may take to tidy up after Ctrl-C (seconds).
+_TIDYING = 5.0
+
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
@@ -44,18 +47,36 @@ def run(args: argparse.Namespace) -> int:
     story = next((place / "demo.py" for place in _PLACES if (place / "demo.py").is_file()), None)
     if story is None:
         raise UsageMistake("this installation came without the demo; pip install capgo-client has it")
+    code, told = _played(story, with_output=args.json)
+    is_good = code == 0
+    if args.json:
+        sys.stdout.write(f"{json.dumps({'ok': is_good, 'told': told.splitlines()})}\n")
+    return GOOD if is_good else BAD
+
+
+def _played(story: Path, *, with_output: bool) -> tuple[int, str]:
+    """Its exit code, and what it told where that was asked for."""
     # A process of its own, for it takes a main module's arguments and signals as its own.
-    done = subprocess.run(  # noqa: S603 - our own file, under the Python that runs us
+    with subprocess.Popen(  # noqa: S603 - our own file, under the Python that runs us
         [sys.executable, str(story)],
-        stdout=subprocess.PIPE if args.json else None,
+        stdout=subprocess.PIPE if with_output else None,
         env=_environment(),
         encoding="utf-8",
-        check=False,
-    )
-    is_good = done.returncode == 0
-    if args.json:
-        sys.stdout.write(f"{json.dumps({'ok': is_good, 'told': done.stdout.splitlines()})}\n")
-    return GOOD if is_good else BAD
+    ) as process:
+        try:
+            told, _ = process.communicate()
+        except KeyboardInterrupt:
+            _let_end(process)
+            raise
+    return process.returncode, told or ""
+
+
+def _let_end(process: subprocess.Popen[str]) -> None:
+    """Ctrl-C is for it too: it has apps to end and a folder to remove."""
+    try:
+        process.wait(_TIDYING)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def _environment() -> dict[str, str]:
