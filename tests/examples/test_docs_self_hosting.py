@@ -101,6 +101,17 @@ def test_the_service_in_thirty_lines_updates_the_app(project, port):
     assert "/1.0.1/bundle.zip" in log or "/1.0.1/objects/" in log
 
 
+def test_the_doctor_as_the_page_calls_it_looks_at_this_service_and_at_no_other(project, port):
+    typed = snippets.blocks(PAGE, "sh")[2].text.replace("8080", str(port))
+    with served(project, port):
+        done = run(project, ["sh", "-ec", typed])
+    assert done.returncode == 0, done.stdout + done.stderr
+    looked_at = [line.split()[2] for line in done.stdout.splitlines() if line.startswith("ok    service")]
+    assert looked_at == ["http://127.0.0.1"]
+    assert "note  service     channels are turned off" in done.stdout.splitlines()
+    assert done.stdout.splitlines()[-1] == "Nothing has to be mended."
+
+
 def test_it_is_as_short_as_it_says():
     lines = [line for line in snippets.files(PAGE)["server.py"].splitlines() if line.strip()]
     assert len(lines) <= 33
