@@ -105,6 +105,14 @@ def find(values: Mapping[str, Any]) -> Device:
     return look(folder)
 
 
+def _find_or_new(values: Mapping[str, Any]) -> Device:
+    """The same, also where there is none yet. Raises StorageError where it keeps this user out."""
+    folder = folder_of(values)
+    with contextlib.suppress(UsageMistake):
+        _names_in(folder)
+    return look(folder)
+
+
 def _names_in(folder: Path) -> set[str]:
     """What lies in a data directory. Raises UsageMistake where there is none, StorageError where it cannot be told."""
     files = LookingFiles()
@@ -148,7 +156,7 @@ def opened(args: argparse.Namespace, *, may_be_new: bool = False, **more: Any) -
     Raises UsageMistake, ConfigError for what ``Updater`` refuses, and StorageError for a folder that cannot be read.
     """
     values = {**app_values(args), **more}
-    device = look(folder_of(values)) if may_be_new else find(values)
+    device = _find_or_new(values) if may_be_new else find(values)
     version = values.setdefault("version", device.state.native_version)
     for name, why in (("app_id", "as the service knows the app"), ("version", "the installer's; no start told it yet")):
         if not values.get(name):

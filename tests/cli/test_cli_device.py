@@ -457,7 +457,17 @@ def test_what_lies_in_the_place_of_the_data_folder_has_to_be_mended(run, tmp_pat
 
 # ---- a data folder that keeps this user out ----
 
-NEEDING = ["list", "current", "verify", "rollback", "reset", "channel unset", "check", "update --unsigned"]
+NEEDING = [
+    "list",
+    "current",
+    "verify",
+    "rollback",
+    "reset",
+    "channel unset",
+    "check",
+    "update --unsigned",
+    "check --new-device",
+]
 
 
 @pytest.fixture(params=["closed", "listed only"])
