@@ -43,12 +43,13 @@ def failing(
 ) -> Iterator[None]:
     """Calls below the data directory fail: all of them, or as the chance says; ``lasting``: all from the n-th on."""
     files = stage.files
+    once = chance.nth is not None and not lasting
     files.fail(
         chance.nth or 1,
         error,
         kinds=kinds,
         path=str(stage.data_dir),
-        times=None if lasting or chance.nth is None else 1,
+        times=1 if once and chance.times is None else chance.times,
         probability=chance.probability,
         seed=chance.seed,
     )

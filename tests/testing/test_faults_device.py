@@ -76,6 +76,16 @@ def test_what_lies_outside_the_data_directory_is_no_concern_of_it(stage, name):
         stage.files.close(fd)
 
 
+@pytest.mark.parametrize(("order", "fails"), [({"times": 2}, 2), ({"nth": 3, "times": 2}, 2), ({"nth": 3}, 1)])
+@pytest.mark.parametrize("name", ["io-error-write", "disk-full"])
+def test_a_failure_of_the_disk_holds_for_as_many_calls_as_it_is_told(stage, name, order, fails):
+    if name == "disk-full" and "times" not in order:
+        fails = 3  # a disk that is full stays so
+    with FAULTS[name].arrange(stage, **order):
+        assert len(write(stage, count=5)) == fails
+
+
+
 def test_a_disk_is_full_from_the_nth_write_on_and_an_error_comes_once(stage):
     with FAULTS["disk-full"].arrange(stage, nth=3):
         assert write(stage, count=4) == [("write", errno.ENOSPC)] * 2
