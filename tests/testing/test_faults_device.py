@@ -85,7 +85,6 @@ def test_a_failure_of_the_disk_holds_for_as_many_calls_as_it_is_told(stage, name
         assert len(write(stage, count=5)) == fails
 
 
-
 def test_a_disk_is_full_from_the_nth_write_on_and_an_error_comes_once(stage):
     with FAULTS["disk-full"].arrange(stage, nth=3):
         assert write(stage, count=4) == [("write", errno.ENOSPC)] * 2
