@@ -246,21 +246,19 @@ def test_a_reader_that_closed_its_stream_leaves_nothing_behind():
 
 def test_a_reader_whose_task_nobody_holds_goes_on_to_read():
     emitter = Emitter(lambda deliver: deliver())
-    seen = []
 
-    async def read():
-        seen.append(await first_of(emitter, "set"))
+    async def read(told):
+        await told.put(await first_of(emitter, "set"))
 
     async def main():
-        asyncio.ensure_future(read())  # noqa: RUF006 - that is what is tried
+        told = asyncio.Queue()
+        asyncio.ensure_future(read(told))  # noqa: RUF006 - that is what is tried
         await asyncio.sleep(0)
         gc.collect()
         emitter.emit(Event("set", version="1.5.0"))
-        await asyncio.sleep(0.01)
+        return await asyncio.wait_for(told.get(), 10)
 
-    asyncio.run(main())
-
-    assert [event.version for event in seen] == ["1.5.0"]
+    assert asyncio.run(main()).version == "1.5.0"
 
 
 def test_removing_all_listeners_ends_the_readers_too(app):

@@ -127,6 +127,15 @@ def test_the_builtin_keeps_its_own_byte_code(device):
 
 # ---- one version, and no other ----
 
+ATTEMPT = """
+    def attempt(name):
+        try:
+            __import__(name)
+        except ModuleNotFoundError as exc:
+            return str(exc)
+        return "imported"
+"""
+
 
 def test_modules_that_the_start_file_took_from_the_builtin_are_not_handed_to_another_version(device):
     device.write("sys.path.insert(0, str(Path(__file__).resolve().parent / 'app'))\nimport version, only_there")
@@ -143,33 +152,15 @@ def test_modules_that_the_start_file_took_from_the_builtin_are_not_handed_to_ano
 
 
 def test_the_builtin_cannot_be_imported_by_the_name_of_its_folder(device):
-    attempt = """
-    def attempt(name):
-        try:
-            __import__(name)
-        except ModuleNotFoundError as exc:
-            return str(exc)
-        return "imported"
-    """
     names = ("app", "app.version", "app.main")
-    device.ship(says(attempt, f"print('seen', __import__('json').dumps([attempt(each) for each in {names}]))"))
+    device.ship(says(ATTEMPT, f"print('seen', __import__('json').dumps([attempt(each) for each in {names}]))"))
     assert said(device.launch(), "seen") == ["imported"] * 3  # it is its own
 
     device.bring(
-        "1.1.0", says(attempt, f"print('seen', __import__('json').dumps([attempt(each) for each in {names}]))")
+        "1.1.0", says(ATTEMPT, f"print('seen', __import__('json').dumps([attempt(each) for each in {names}]))")
     )
     seen = said(device.launch(), "seen")
     assert seen == ["'app' is a module of the builtin, and another version is open"] * 3
-
-
-ATTEMPT = """
-    def attempt(name):
-        try:
-            __import__(name)
-        except ModuleNotFoundError as exc:
-            return str(exc)
-        return "imported"
-"""
 
 
 @pytest.mark.skipif(os.name == "nt", reason="not everybody may make links there")
@@ -211,16 +202,8 @@ def test_the_builtin_cannot_be_imported_by_a_finder_that_knows_where_it_lies(dev
 def test_a_folder_of_the_same_name_in_the_bundle_is_not_filled_up_from_the_builtin(device):
     """Two folders without __init__.py are one package to Python."""
     device.ship(says(), **{"parts/old.py": "X = 1"})
-    attempt = """
-    def attempt(name):
-        try:
-            __import__(name)
-        except ModuleNotFoundError as exc:
-            return str(exc)
-        return "imported"
-    """
     call = "print('seen', __import__('json').dumps([attempt('app.mine'), attempt('app.version')]))"
-    device.bring("1.1.0", says(attempt, call), **{"app/mine.py": "X = 1"})
+    device.bring("1.1.0", says(ATTEMPT, call), **{"app/mine.py": "X = 1"})
 
     kept_out = "'app.version' is a module of the builtin, and another version is open"
     assert said(device.launch(), "seen") == ["imported", kept_out]
