@@ -404,7 +404,7 @@ def test_a_person_at_a_terminal_sees_a_bar_and_the_table_after_it(environment, s
         (["--app", __file__, "--faults", "app-late"], "a simulation leaves the app as it is"),
         (["--app", __file__, "--faults", ","], "no fault is left"),
         (["--app", __file__, "--junit", "nowhere/report.xml"], "there is no folder nowhere"),
-        (["--app", __file__, "--launches", "0"], "--launches is at least 1"),
+        (["--app", __file__, "--launches", "0"], "--launches 0: at least 1"),
     ],
 )
 def test_what_it_does_not_understand_ends_with_2_and_a_hint(capsys, arguments, told):
