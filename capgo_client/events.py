@@ -15,6 +15,7 @@ from capgo_client.values import dataclass
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from capgo_client.bundle import Bundle
 
@@ -103,15 +104,10 @@ class Emitter:
             self._observers[name].append(callback)
         return lambda: self._end(self._observers[name], callback)
 
-    def _end(self, listeners: list[Callback], callback: Callback) -> None:
+    def _end(self, listeners: list[Any], callback: object) -> None:
         with self._lock:
             if callback in listeners:
                 listeners.remove(callback)
-
-    def _forget_end(self, ended: Callable[[], None]) -> None:
-        with self._lock:
-            if ended in self._at_close:
-                self._at_close.remove(ended)
 
     def unsubscribe_all(self) -> None:
         """End every subscription, and forget what was kept for late listeners."""
@@ -119,7 +115,8 @@ class Emitter:
             for callbacks in self._callbacks.values():
                 callbacks.clear()
             self._retained.clear()
-            ended, self._at_close = self._at_close, []
+            ended = tuple(self._at_close)
+            self._at_close.clear()
         for call in ended:
             call()
 
@@ -128,7 +125,7 @@ class Emitter:
         with self._lock:
             if not self._closed:
                 self._at_close.append(ended)
-                return lambda: self._forget_end(ended)
+                return lambda: self._end(self._at_close, ended)
         ended()
         return lambda: None
 
@@ -187,7 +184,8 @@ class Emitter:
             self._closed = True
             self._waiting.clear()
             self._retained.clear()
-            ended, self._at_close = self._at_close, []
+            ended = tuple(self._at_close)
+            self._at_close.clear()
         self._news.set()
         for call in ended:
             call()
